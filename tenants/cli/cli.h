@@ -1,0 +1,33 @@
+/* fpmuxctl: one verb is one file, cli/<verb>.c with one function verb_<verb>(), listed in the table
+ * in cli/main.c. What the verbs share is here: the configuration, the exit codes of sysexits.h,
+ * messages on standard error that say what, where and how to mend it. */
+#ifndef FPMUX_TENANTS_CLI_H
+#define FPMUX_TENANTS_CLI_H
+
+#include <stdbool.h>
+
+#include "tenants/config.h"
+#include "tenants/error.h"
+
+struct cli; /* one run of fpmuxctl */
+
+/* Options before the verb or behind it: --config FILE, --json, --help. The verb's own come in
+ * argv, where argv[0] is the verb's name. */
+bool cli_wants_json(const struct cli *cli);
+
+/* The configuration, read at the first call; a wrong one ends the program with EX_CONFIG (78). */
+const struct config *cli_config(struct cli *cli);
+
+/* "fpmuxctl VERB: text" on standard error; returns code, so that a verb can return cli_fail(…). */
+int cli_fail(const struct cli *cli, int code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* Prints how the verb is used; returns EX_USAGE (64). */
+int cli_usage(const struct cli *cli);
+
+int verb_tenant(struct cli *cli, int argc, char **argv);
+int verb_check(struct cli *cli, int argc, char **argv);
+int verb_usage(struct cli *cli, int argc, char **argv);
+int verb_export(struct cli *cli, int argc, char **argv);
+
+#endif

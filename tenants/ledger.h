@@ -1,0 +1,58 @@
+/* The durable sum of all charges, per tenant and hour: what bills are made from. SQLite in WAL mode
+ * today; the interface knows no SQL, so that PostgreSQL can stand behind it later.
+ *
+ * Folding takes the counter files (counters.h) into the ledger. A row is the absolute value of one
+ * (instance, hour, tenant): folding the same file again writes the same value, so it adds nothing,
+ * whatever was interrupted when. The file of the running hour is folded as "so far". A final file
+ * is unlinked after the transaction that holds it was committed and synced.
+ *
+ * Blocking: the daemon calls it on a thread of its own. */
+#ifndef FPMUX_TENANTS_LEDGER_H
+#define FPMUX_TENANTS_LEDGER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <time.h>
+
+#include "tenants/counters.h"
+#include "tenants/error.h"
+
+struct ledger;
+
+/* source is "sqlite:PATH"; the file is made when it is missing. */
+struct ledger *ledger_open(const char *source, struct error *error);
+void ledger_close(struct ledger *ledger);
+
+/* Takes all counter files of dir in. Returns 0, or -1 with the reason; a damaged file is an error,
+ * but the other files are folded all the same. */
+int ledger_fold(struct ledger *ledger, const char *counters_dir, struct error *error);
+
+enum ledger_by { LEDGER_BY_HOUR, LEDGER_BY_DAY, LEDGER_BY_MONTH, LEDGER_BY_ALL };
+
+struct ledger_query {
+    const char *tenant;   /* NULL: all */
+    time_t from;          /* inclusive, 0: from the beginning */
+    time_t to;            /* exclusive, 0: no end */
+    enum ledger_by by;    /* length of one row's period, in UTC */
+    bool with_idle;       /* also the account COUNTERS_IDLE */
+};
+
+enum metering { METERING_NONE, METERING_PARTIAL, METERING_EXACT };
+
+struct ledger_row {
+    const char *tenant;   /* borrowed for the call */
+    time_t period_start;
+    time_t period_end;    /* exclusive */
+    uint64_t values[COUNTER_COUNT];
+    bool has_cpu;         /* false: nothing of the CPU is known */
+    bool has_service;     /* false: service_ns is not known */
+    uint64_t service_ns;  /* how long the tenant's container ran */
+    enum metering metering;
+};
+
+/* Calls visit for each row, ordered by tenant and period. visit returns 0 to go on. */
+int ledger_query(struct ledger *ledger, const struct ledger_query *query,
+                 int (*visit)(void *context, const struct ledger_row *row), void *context,
+                 struct error *error);
+
+#endif
