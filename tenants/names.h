@@ -21,6 +21,16 @@ bool is_reserved_param(const char *name);
 /* disable_functions, disable_classes, extension, zend_extension, opcache.*: never per tenant. */
 bool is_refused_setting(const char *key);
 
+/* The tables behind the two, sorted: whole names, and beginnings that reserve every name that
+ * starts with them. */
+extern const char *const reserved_params[];
+extern const size_t reserved_param_count;
+extern const char *const reserved_prefixes[];
+extern const size_t reserved_prefix_count;
+
+/* A key of php.ini that can stand in PHP_ADMIN_VALUE: [A-Za-z0-9_.]+. */
+bool is_setting_key(const char *key);
+
 /* A host name as it is compared: [a-z0-9.-], no port, at most 253 bytes. */
 bool is_host_name(const char *text);
 

@@ -1,0 +1,165 @@
+/* A tenant as text for people and as JSON for programs: the only way by which one is ever printed,
+ * so this is where secrets are kept back. The JSON is a registry file again, but for the secrets.
+ */
+#include <cjson/cJSON.h>
+#include <stdlib.h>
+
+#include "tenants/tenant.h"
+
+static const char hidden[] = "(secret)";
+static const char *const state_names[] = {
+    [TENANT_ACTIVE] = "active", [TENANT_SUSPENDED] = "suspended"};
+static const char *const over_names[] = {[PLAN_OVER_REFUSE] = "refuse", [PLAN_OVER_SLOW] = "slow"};
+
+static const char *shown_value(const struct tenant_param *param) {
+    return param->is_secret ? hidden : param->value;
+}
+
+/* The last day that is paid; false when there is no end. */
+static bool format_paid_until(const struct tenant_plan *plan, char *text, size_t room) {
+    time_t last = plan->paid_until - 1;
+    struct tm day;
+
+    return plan->paid_until != 0 && gmtime_r(&last, &day) != NULL &&
+           strftime(text, room, "%Y-%m-%d", &day) > 0;
+}
+
+/* ---- For programs ---- */
+
+static void add_settings(cJSON *object, const char *key, const struct settings *settings) {
+    if (settings->count == 0)
+        return;
+    cJSON *map = cJSON_AddObjectToObject(object, key);
+    for (size_t index = 0; index < settings->count; index++)
+        cJSON_AddStringToObject(map, settings->items[index].key, settings->items[index].value);
+}
+
+static void add_limits(cJSON *object, const struct tenant_limits *limits) {
+    cJSON *map = cJSON_AddObjectToObject(object, "limits");
+
+    cJSON_AddNumberToObject(map, "concurrency", limits->concurrency);
+    cJSON_AddNumberToObject(map, "queue", limits->queue);
+    cJSON_AddNumberToObject(map, "queue_seconds", limits->queue_ms / 1000.0);
+    cJSON_AddNumberToObject(map, "request_seconds", limits->request_ms / 1000.0);
+    cJSON_AddNumberToObject(map, "weight", limits->weight);
+}
+
+static void add_plan(cJSON *object, const struct tenant_plan *plan) {
+    cJSON *map = cJSON_AddObjectToObject(object, "plan");
+    char paid_until[32];
+
+    if (format_paid_until(plan, paid_until, sizeof paid_until))
+        cJSON_AddStringToObject(map, "paid_until", paid_until);
+    if (plan->cpu_seconds_per_month > 0)
+        cJSON_AddNumberToObject(map, "cpu_seconds_per_month", (double)plan->cpu_seconds_per_month);
+    if (plan->requests_per_month > 0)
+        cJSON_AddNumberToObject(map, "requests_per_month", (double)plan->requests_per_month);
+    cJSON_AddStringToObject(map, "over", over_names[plan->over]);
+    cJSON_AddStringToObject(map, "suspended", plan->stop_container ? "stop" : "keep");
+}
+
+static void add_hosts_and_params(cJSON *object, const struct tenant *tenant) {
+    cJSON *hosts = cJSON_AddArrayToObject(object, "hosts");
+
+    for (size_t index = 0; index < tenant->hosts.count; index++)
+        cJSON_AddItemToArray(hosts, cJSON_CreateString(tenant->hosts.items[index]));
+    cJSON_AddStringToObject(object, "pool", tenant->pool);
+    if (tenant->token != NULL)
+        cJSON_AddStringToObject(object, "token", hidden);
+    cJSON *params = cJSON_AddObjectToObject(object, "params");
+    for (size_t index = 0; index < tenant->param_count; index++)
+        cJSON_AddStringToObject(params, tenant->params[index].name,
+                                shown_value(&tenant->params[index]));
+}
+
+static void print_json(const struct tenant *tenant, FILE *out) {
+    cJSON *object = cJSON_CreateObject();
+
+    cJSON_AddStringToObject(object, "name", tenant->name);
+    cJSON_AddStringToObject(object, "state", state_names[tenant->state]);
+    add_hosts_and_params(object, tenant);
+    add_settings(object, "php", &tenant->php);
+    add_limits(object, &tenant->limits);
+    add_plan(object, &tenant->plan);
+    if (tenant->container != NULL)
+        cJSON_AddRawToObject(object, "container", tenant->container);
+    if (tenant->cron != NULL)
+        cJSON_AddRawToObject(object, "cron", tenant->cron);
+    add_settings(object, "labels", &tenant->labels);
+    char *text = cJSON_Print(object);
+    fprintf(out, "%s\n", text != NULL ? text : "");
+    free(text);
+    cJSON_Delete(object);
+}
+
+/* ---- For people ---- */
+
+/* One line; control characters in a value could otherwise steer the terminal. */
+static void print_line(FILE *out, const char *key, const char *value) {
+    fprintf(out, "  %-22s ", key);
+    for (; *value != '\0'; value++)
+        fputc((unsigned char)*value < 0x20 || *value == 0x7f ? '?' : *value, out);
+    fputc('\n', out);
+}
+
+static void print_settings(FILE *out, const char *title, const struct settings *settings) {
+    if (settings->count > 0)
+        fprintf(out, "%s\n", title);
+    for (size_t index = 0; index < settings->count; index++)
+        print_line(out, settings->items[index].key, settings->items[index].value);
+}
+
+static void print_limits(FILE *out, const struct tenant_limits *limits) {
+    fprintf(out,
+            "limits\n"
+            "  %-22s %u running, %u waiting for at most %g s\n"
+            "  %-22s %g s\n"
+            "  %-22s %u\n",
+            "requests", limits->concurrency, limits->queue, limits->queue_ms / 1000.0,
+            "time of a request", limits->request_ms / 1000.0, "weight", limits->weight);
+}
+
+static void print_plan(FILE *out, const struct tenant_plan *plan) {
+    char paid_until[32];
+
+    fprintf(out, "plan\n");
+    print_line(out, "paid until",
+               format_paid_until(plan, paid_until, sizeof paid_until) ? paid_until : "no end");
+    if (plan->cpu_seconds_per_month > 0)
+        fprintf(out, "  %-22s %llu\n", "CPU seconds per month",
+                (unsigned long long)plan->cpu_seconds_per_month);
+    if (plan->requests_per_month > 0)
+        fprintf(out, "  %-22s %llu\n", "requests per month",
+                (unsigned long long)plan->requests_per_month);
+    print_line(out, "over quota", over_names[plan->over]);
+    print_line(out, "container if suspended", plan->stop_container ? "stop" : "keep");
+}
+
+static void print_text(const struct tenant *tenant, FILE *out) {
+    fprintf(out, "%s\n", tenant->id);
+    print_line(out, "name", tenant->name);
+    print_line(out, "state", state_names[tenant->state]);
+    for (size_t index = 0; index < tenant->hosts.count; index++)
+        print_line(out, "host", tenant->hosts.items[index]);
+    print_line(out, "pool", tenant->pool);
+    if (tenant->token != NULL)
+        print_line(out, "token", hidden);
+    fprintf(out, "params\n");
+    for (size_t index = 0; index < tenant->param_count; index++)
+        print_line(out, tenant->params[index].name, shown_value(&tenant->params[index]));
+    print_settings(out, "php", &tenant->php);
+    print_limits(out, &tenant->limits);
+    print_plan(out, &tenant->plan);
+    if (tenant->container != NULL)
+        print_line(out, "container", tenant->container);
+    if (tenant->cron != NULL)
+        print_line(out, "cron", tenant->cron);
+    print_settings(out, "labels", &tenant->labels);
+}
+
+void tenant_print(const struct tenant *tenant, FILE *out, bool as_json) {
+    if (as_json)
+        print_json(tenant, out);
+    else
+        print_text(tenant, out);
+}
