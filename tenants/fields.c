@@ -226,7 +226,7 @@ static bool read_uint64(struct field_reader *reader, const struct field *field, 
 
 static bool read_unsigned(struct field_reader *reader, const struct field *field, cJSON *node,
                           void *member) {
-    uint64_t value;
+    uint64_t value = 0;
 
     if (!read_uint64(reader, field, node, &value))
         return false;

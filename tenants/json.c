@@ -204,7 +204,7 @@ static bool check_string(const struct json_document *document, char **at, struct
 /* Moves *at from the slash behind the comment. */
 static bool blank_comment(const struct json_document *document, char **at, struct error *error) {
     char *start = *at;
-    char *end = document->text + document->length;
+    char *end;
 
     if (start[1] == '/') {
         end = start + strcspn(start, "\n");
@@ -253,11 +253,16 @@ static bool prepare(struct json_document *document, struct error *error) {
 
 enum { FEW_MEMBERS = 32 };
 
-static int compare_keys(const void *left, const void *right) {
-    const cJSON *const *a = left;
-    const cJSON *const *b = right;
+struct keyed_member {
+    const char *key;
+    const cJSON *member;
+};
 
-    return strcmp((*a)->string, (*b)->string);
+static int compare_keys(const void *left, const void *right) {
+    const struct keyed_member *a = left;
+    const struct keyed_member *b = right;
+
+    return strcmp(a->key, b->key);
 }
 
 /* A member whose key an earlier one has, too. */
@@ -271,18 +276,18 @@ static const cJSON *find_twin_among_few(const cJSON *object) {
 
 /* An import file is one object with a member for each of thousands of organisations: sort. */
 static const cJSON *find_twin_among_many(const cJSON *object, size_t count) {
-    const cJSON **members = calloc(count, sizeof *members);
+    struct keyed_member *members = calloc(count, sizeof *members);
     const cJSON *twin = NULL;
     size_t used = 0;
 
     if (members == NULL)
         return object->child; /* out of memory must not let a twin pass */
     for (const cJSON *member = object->child; member != NULL; member = member->next)
-        members[used++] = member;
+        members[used++] = (struct keyed_member){.key = member->string, .member = member};
     qsort(members, used, sizeof *members, compare_keys);
     for (size_t index = 1; index < used && twin == NULL; index++)
         if (compare_keys(&members[index - 1], &members[index]) == 0)
-            twin = members[index];
+            twin = members[index].member;
     free(members);
     return twin;
 }

@@ -2,7 +2,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 /* Who else sets or believes these names: CGI/1.1 (RFC 3875), PHP, the web servers, the shell and
  * the C library (`exec` and `cron` hand a tenant's parameters to a process as its environment).
@@ -59,7 +58,7 @@ const char *const reserved_prefixes[] = {
 const size_t reserved_prefix_count = sizeof reserved_prefixes / sizeof *reserved_prefixes;
 
 /* Code is loaded, functions vanish from a warm worker (which crashes it), or the opcode cache that
- * all tenants share is changed. PHP compares these keys with case; a wrong case is refused, too. */
+ * all tenants share is changed. PHP compares keys with case. */
 static const char *const refused_settings[] = {"enable_dl", "extension", "extension_dir",
                                                "zend_extension"};
 static const char *const refused_setting_prefixes[] = {"disable_", "opcache."};
@@ -100,12 +99,12 @@ bool is_reserved_param(const char *name) {
 
 bool is_refused_setting(const char *key) {
     for (size_t index = 0; index < sizeof refused_settings / sizeof *refused_settings; index++)
-        if (strcasecmp(key, refused_settings[index]) == 0)
+        if (strcmp(key, refused_settings[index]) == 0)
             return true;
     for (size_t index = 0;
          index < sizeof refused_setting_prefixes / sizeof *refused_setting_prefixes; index++) {
         const char *prefix = refused_setting_prefixes[index];
-        if (strncasecmp(key, prefix, strlen(prefix)) == 0)
+        if (strncmp(key, prefix, strlen(prefix)) == 0)
             return true;
     }
     return false;

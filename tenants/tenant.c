@@ -14,7 +14,8 @@ enum {
     PARAM_BYTES_MAX = 65000, /* name and value: a pair must fit one FastCGI record */
     TOKEN_BYTES_MAX = 1024,
     HOSTS_MAX = 1024,
-    WEIGHT_MAX = 1000
+    WEIGHT_MAX = 1000,
+    DAY_SECONDS = 86400
 };
 
 /* ---- Secrets ---- */
@@ -163,32 +164,32 @@ static void lower_case(char *text) {
             *text = (char)(*text - 'A' + 'a');
 }
 
-static bool has_host(const struct tenant *tenant, const char *host) {
-    for (size_t index = 0; index < tenant->hosts.count; index++)
-        if (strcmp(tenant->hosts.items[index], host) == 0)
-            return true;
-    return false;
+static bool check_host(struct field_reader *reader, const cJSON *hosts, cJSON *item) {
+    if (cJSON_IsString(item))
+        lower_case(item->valuestring);
+    if (!cJSON_IsString(item) || !is_host_name(item->valuestring))
+        return fields_fail(reader, item,
+                           "each item of \"hosts\" must be a host name like "
+                           "\"centro1.example.org\", without a port");
+    for (const cJSON *other = hosts->child; other != item; other = other->next)
+        if (strcmp(other->valuestring, item->valuestring) == 0)
+            return fields_fail(reader, item, "host \"%s\" stands twice", item->valuestring);
+    return true;
 }
 
 static bool read_hosts(struct field_reader *reader, cJSON *node, void *target) {
     struct tenant *tenant = target;
+    int count = cJSON_GetArraySize(node);
 
-    if (!cJSON_IsArray(node) || cJSON_GetArraySize(node) > HOSTS_MAX)
+    if (!cJSON_IsArray(node) || count > HOSTS_MAX)
         return fields_fail(reader, node, "\"hosts\" must be a list of at most %d host names",
                            HOSTS_MAX);
-    tenant->hosts.items = calloc((size_t)cJSON_GetArraySize(node) + 1, sizeof *tenant->hosts.items);
-    for (cJSON *item = node->child; item != NULL && tenant->hosts.items != NULL;
-         item = item->next) {
-        if (cJSON_IsString(item))
-            lower_case(item->valuestring);
-        if (!cJSON_IsString(item) || !is_host_name(item->valuestring))
-            return fields_fail(reader, item,
-                               "each item of \"hosts\" must be a host name like "
-                               "\"centro1.example.org\", without a port");
-        if (has_host(tenant, item->valuestring))
-            return fields_fail(reader, item, "host \"%s\" stands twice", item->valuestring);
+    for (cJSON *item = node->child; item != NULL; item = item->next)
+        if (!check_host(reader, node, item))
+            return false;
+    tenant->hosts.items = calloc((size_t)count + 1, sizeof *tenant->hosts.items);
+    for (cJSON *item = node->child; item != NULL && tenant->hosts.items != NULL; item = item->next)
         tenant->hosts.items[tenant->hosts.count++] = fields_take_string(item);
-    }
     return tenant->hosts.items != NULL;
 }
 
@@ -205,7 +206,7 @@ static bool parse_paid_day(const char *text, time_t *end) {
     time_t start = timegm(&same); /* brings 30 February to 2 March */
     if (same.tm_mon != day.tm_mon || same.tm_mday != day.tm_mday)
         return false;
-    *end = start + 24 * 60 * 60;
+    *end = start + DAY_SECONDS;
     return true;
 }
 
