@@ -24,7 +24,9 @@ struct registry;
 typedef void registry_change_fn(void *context, struct tenant *before, struct tenant *after);
 
 /* Opens config->registry. Starts watching before anything is read, so no change is missed. Nothing
- * is loaded yet. NULL when the source itself is unusable. config is borrowed for the lifetime. */
+ * is loaded yet. NULL when the source itself is unusable. config is borrowed for the lifetime.
+ * on_change may be NULL for who only takes one look and asks for the errors: nothing is logged
+ * then. */
 struct registry *registry_open(const struct config *config, registry_change_fn *on_change,
                                void *context, struct error *error);
 void registry_close(struct registry *registry);
@@ -42,13 +44,14 @@ void registry_process(struct registry *registry);
 /* Borrowed until the next registry_process() or registry_load(); tenant_ref() to keep one.
  * NULL: no such tenant. The host is compared in lower case, without port, without trailing dot. */
 struct tenant *registry_find(const struct registry *registry, const char *id, size_t length);
-struct tenant *registry_find_host(const struct registry *registry, const char *host,
-                                  size_t length);
+struct tenant *registry_find_host(const struct registry *registry, const char *host, size_t length);
 
 size_t registry_count(const struct registry *registry);
 size_t registry_error_count(const struct registry *registry);
 
-/* Calls visit for each tenant in order of the ids / for each file that is in error. */
+/* Calls visit for each tenant in order of the ids / for each file that is in error, with its id.
+ * Where there is no tenant id, it is the file's name; for the source as a whole it is "(source)".
+ */
 void registry_each(const struct registry *registry,
                    void (*visit)(void *context, struct tenant *tenant), void *context);
 void registry_each_error(const struct registry *registry,
