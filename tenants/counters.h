@@ -31,16 +31,16 @@
 
 /* The order is part of the file format: append, never reorder. */
 enum counter {
-    COUNTER_REQUESTS,            /* handed to a worker, whatever came of it */
-    COUNTER_REQUESTS_UNMETERED,  /* of those that ran: CPU not known */
+    COUNTER_REQUESTS,           /* handed to a worker, whatever came of it */
+    COUNTER_REQUESTS_UNMETERED, /* of those that ran: CPU not known */
     COUNTER_CPU_NS,
-    COUNTER_WALL_NS,             /* worker occupied */
-    COUNTER_QUEUE_NS,            /* waited for a worker */
-    COUNTER_SEND_NS,             /* END_REQUEST seen to last byte written to the front */
-    COUNTER_BYTES_IN,            /* bodies */
-    COUNTER_BYTES_OUT,           /* responses, head and body */
-    COUNTER_ERRORS_5XX,          /* answers of 500 and above, PHP's and ours */
-    COUNTER_REJECTED,            /* refused by us before a worker was taken; not in REQUESTS */
+    COUNTER_WALL_NS,    /* worker occupied */
+    COUNTER_QUEUE_NS,   /* waited for a worker */
+    COUNTER_SEND_NS,    /* END_REQUEST seen to last byte written to the front */
+    COUNTER_BYTES_IN,   /* bodies */
+    COUNTER_BYTES_OUT,  /* responses, head and body */
+    COUNTER_ERRORS_5XX, /* answers of 500 and above, PHP's and ours */
+    COUNTER_REJECTED,   /* refused by us before a worker was taken; not in REQUESTS */
     COUNTER_COUNT
 };
 
@@ -57,11 +57,11 @@ struct counters_account {
 
 /* What is remembered of one worker; part of the file format. */
 struct worker_record {
-    uint64_t start_ticks;          /* field 22 of /proc/PID/stat; (pid, start) is the identity */
-    uint64_t cpu_ns;               /* its CPU clock when last read */
-    uint64_t children_ns;          /* its waited-for children's CPU when last read */
-    int32_t pid;                   /* 0: the record is free */
-    uint32_t reserved;             /* zero */
+    uint64_t start_ticks;            /* field 22 of /proc/PID/stat; (pid, start) is the identity */
+    uint64_t cpu_ns;                 /* its CPU clock when last read */
+    uint64_t children_ns;            /* its waited-for children's CPU when last read */
+    int32_t pid;                     /* 0: the record is free */
+    uint32_t reserved;               /* zero */
     char account[TENANT_ID_MAX + 1]; /* who ran on it last, or COUNTERS_IDLE */
 };
 
@@ -76,22 +76,24 @@ void counters_close(struct counters *counters);
 
 /* Moves on to a new file when the hour of now is a later one. Call it about once a second. Worker
  * records move along. When the new file can't be made (disk full), the old one stays in use, so
- * that nothing is lost, and the call returns false with the reason until it succeeds. */
+ * that nothing is lost, and the call returns false with the reason until it succeeds; the same
+ * while amounts wait in memory, because the running file can't grow. */
 bool counters_tick(struct counters *counters, time_t now, struct error *error);
 
 void counters_account_init(struct counters_account *account, const char *name);
 
 /* Adds to the running hour. Never fails: an account for which the file has no room and can't grow
  * is counted in memory and written as soon as there is room. */
-void counters_add(struct counters *counters, struct counters_account *account,
-                  enum counter counter, uint64_t amount);
+void counters_add(struct counters *counters, struct counters_account *account, enum counter counter,
+                  uint64_t amount);
 
 /* The table of workers of the running file: COUNTERS_WORKERS_MAX records. The address changes with
  * counters_tick(): ask again after it. */
 struct worker_record *counters_workers(struct counters *counters);
 
-/* Copies the records that dead predecessors left in dir to out (room for COUNTERS_WORKERS_MAX);
- * where several know the same (pid, start), the one with the highest clock. Returns how many. */
+/* Copies the records that dead predecessors of this boot had left in dir when counters_open() was
+ * called to out (room for COUNTERS_WORKERS_MAX); where several know the same (pid, start), the one
+ * with the highest clock. Returns how many. */
 size_t counters_predecessors(const struct counters *counters, struct worker_record *out);
 
 /* ---- Reading, for the ledger and for tests ---- */
@@ -99,11 +101,14 @@ size_t counters_predecessors(const struct counters *counters, struct worker_reco
 struct counters_file {
     char path[512];
     char instance[33];
-    time_t hour;     /* its first second */
-    bool is_final;   /* nobody writes to it any more */
+    time_t hour;   /* its first second */
+    bool is_final; /* nobody writes to it any more */
+    /* Final, and no successor has taken its workers over yet: whoever folds it must keep it. */
+    bool is_unclaimed;
 };
 
-/* Lists the counter files of dir (owned array in *files). Returns how many, -1 on error. */
+/* Lists the counter files of dir (owned array in *files), by instance and hour. Returns how many, 0
+ * when there is no such directory, -1 on error. */
 ssize_t counters_list(const char *dir, struct counters_file **files, struct error *error);
 
 typedef void counters_visit_fn(void *context, const char *account,
