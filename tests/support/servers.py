@@ -162,8 +162,9 @@ class Nginx(WebServer):
     name = "nginx"
     stop_signal = signal.SIGQUIT
 
-    def __init__(self, place, root, address, keep_conn=False, server_name="localhost"):
+    def __init__(self, place, root, address, keep_conn=False, server_name="localhost", more=""):
         super().__init__(place, root)
+        self.more = more
         self.address = address
         self.keep_conn = keep_conn
         self.server_name = server_name
@@ -192,6 +193,7 @@ server_name {self.server_name};
 root {self.root};
 location / {{
 {FASTCGI_PARAMS}
+{self.more}
 fastcgi_keep_conn {"on" if self.keep_conn else "off"};
 fastcgi_pass php;
 }} }} }}
@@ -204,12 +206,13 @@ class Haproxy(WebServer):
 
     name = "haproxy"
 
-    def __init__(self, place, root, address, multiplexed=True, max_requests=32, connections=2):
+    def __init__(self, place, root, address, multiplexed=True, max_requests=32,
+                 server_name="localhost"):
         super().__init__(place, root)
         self.address = address
         self.multiplexed = multiplexed
         self.max_requests = max_requests
-        self.connections = connections
+        self.server_name = server_name
 
     def command(self):
         kind, _, rest = self.address.partition(":")
@@ -239,7 +242,7 @@ fcgi-app php
   path-info ^(/.+\\.php)(/.*)?$
   option keep-conn
   {multiplex}
-  set-param SERVER_NAME localhost
+  set-param SERVER_NAME {self.server_name}
 """)
         return ["haproxy", "-db", "-f", str(conf)]
 
@@ -250,9 +253,10 @@ class Lighttpd(WebServer):
     name = "lighttpd"
     stop_signal = signal.SIGINT
 
-    def __init__(self, place, root, address):
+    def __init__(self, place, root, address, server_name="localhost"):
         super().__init__(place, root)
         self.address = address
+        self.server_name = server_name
 
     def command(self):
         family, target = parse_address(self.address)
@@ -263,7 +267,7 @@ class Lighttpd(WebServer):
 server.document-root = "{self.root}"
 server.bind = "127.0.0.1"
 server.port = {self.port}
-server.name = "localhost"
+server.name = "{self.server_name}"
 server.errorlog = "{self.log_path}"
 server.upload-dirs = ("{self.home}")
 fastcgi.server = (".php" => (({where}, "check-local" => "disable")))
