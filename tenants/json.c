@@ -306,7 +306,29 @@ static const cJSON *find_twin(const cJSON *node) {
 
 /* ---- Parsing ---- */
 
+/* Where cJSON stopped, but for one case: what stands in the place of a key without being a string
+ * is reported one byte late. It is known by what is open there, and by the { or comma before it. */
+static const char *find_culprit(const char *text, const char *stop) {
+    char open[CJSON_NESTING_LIMIT + 1];
+    size_t depth = 0;
+    char before = '\0';
+    const char *at = skip_space(text);
+
+    while (at + 1 < stop) {
+        before = *at;
+        if ((*at == '{' || *at == '[') && depth < sizeof open)
+            open[depth++] = *at;
+        else if ((*at == '}' || *at == ']') && depth > 0)
+            depth--;
+        at = skip_space(*at == '"' ? skip_string(at) : at + 1);
+    }
+    bool is_key_place = depth > 0 && open[depth - 1] == '{' && (before == '{' || before == ',');
+    return at + 1 == stop && is_key_place && *at != '"' ? at : skip_space(stop);
+}
+
 static bool fail_syntax(const struct json_document *document, const char *at, struct error *error) {
+    if (*at == '\\')
+        return fail_at(document, at, error, "JSON has no such escape in a string");
     if (*at == '\0')
         return fail_at(document, at, error, "the text ends too early; is a } or ] missing?");
     if (*at == '}' || *at == ']')
@@ -335,7 +357,7 @@ static bool parse_owned(struct json_document *document, const char *name, char *
     document->root = cJSON_ParseWithLengthOpts(text, length + 1, &end, true);
     const cJSON *twin = document->root == NULL ? NULL : find_twin(document->root);
     if (document->root == NULL)
-        fail_syntax(document, skip_space(end), error);
+        fail_syntax(document, find_culprit(text, end), error);
     else if (twin != NULL)
         json_error_at_key(document, twin, error, "key \"%s\" stands twice", twin->string);
     else
