@@ -1,0 +1,197 @@
+/* The ledger in SQLite: the file, its schema, and the calls on SQLite that the others share. */
+#include "tenants/ledger_sqlite.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum {
+    SCHEMA_VERSION = 1,
+    APPLICATION_ID = 0x66706d78, /* "fpmx": what file(1) and other programs know the file by */
+    BUSY_MS = 5000,
+    CACHE_KIB = 16384,
+};
+
+static const char SCHEMA[] =
+    "CREATE TABLE instance(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT;"
+    "CREATE TABLE account(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT;"
+    "CREATE TABLE day(day INTEGER PRIMARY KEY) STRICT;" /* days since 1970-01-01 */
+    "CREATE TABLE usage("
+    "  day INTEGER NOT NULL, account INTEGER NOT NULL, hour INTEGER NOT NULL," /* 0 to 23, UTC */
+    "  instance INTEGER NOT NULL,"
+    "  requests INTEGER NOT NULL, requests_unmetered INTEGER NOT NULL, cpu_ns INTEGER NOT NULL,"
+    "  wall_ns INTEGER NOT NULL, queue_ns INTEGER NOT NULL, send_ns INTEGER NOT NULL,"
+    "  bytes_in INTEGER NOT NULL, bytes_out INTEGER NOT NULL, errors_5xx INTEGER NOT NULL,"
+    "  rejected INTEGER NOT NULL,"
+    "  PRIMARY KEY(day, account, hour, instance)) STRICT, WITHOUT ROWID;"
+    "CREATE TABLE folded(instance INTEGER NOT NULL, hour INTEGER NOT NULL," /* since 1970 */
+    "  PRIMARY KEY(instance, hour)) STRICT, WITHOUT ROWID;";
+
+int ledger_fail(const struct ledger *ledger, struct error *error) {
+    error_set(error, "%s: %s", ledger->path, sqlite3_errmsg(ledger->db));
+    return -1;
+}
+
+int ledger_run(const struct ledger *ledger, const char *sql, struct error *error) {
+    if (sqlite3_exec(ledger->db, sql, NULL, NULL, NULL) != SQLITE_OK)
+        return ledger_fail(ledger, error);
+    return 0;
+}
+
+sqlite3_stmt *ledger_prepare(const struct ledger *ledger, const char *sql, struct error *error) {
+    sqlite3_stmt *statement = NULL;
+
+    if (sqlite3_prepare_v2(ledger->db, sql, -1, &statement, NULL) != SQLITE_OK)
+        ledger_fail(ledger, error);
+    return statement;
+}
+
+int ledger_finish(const struct ledger *ledger, sqlite3_stmt *statement, struct error *error) {
+    int code = sqlite3_step(statement);
+
+    if (code != SQLITE_ROW && code != SQLITE_DONE)
+        ledger_fail(ledger, error);
+    sqlite3_reset(statement);
+    sqlite3_clear_bindings(statement);
+    if (code == SQLITE_ROW)
+        return 1;
+    return code == SQLITE_DONE ? 0 : -1;
+}
+
+int64_t ledger_ask_number(const struct ledger *ledger, const char *sql, struct error *error) {
+    sqlite3_stmt *statement = ledger_prepare(ledger, sql, error);
+
+    if (statement == NULL)
+        return -1;
+    int64_t number = -1;
+    if (sqlite3_step(statement) == SQLITE_ROW)
+        number = sqlite3_column_int64(statement, 0);
+    else
+        ledger_fail(ledger, error);
+    sqlite3_finalize(statement);
+    return number;
+}
+
+static int stat_parent(const char *path, struct stat *parent, struct error *error) {
+    char *dir = strdup(path);
+
+    if (dir == NULL)
+        abort();
+    char *slash = strrchr(dir, '/');
+    if (slash != NULL)
+        slash[slash == dir ? 1 : 0] = '\0';
+    int result = stat(slash != NULL ? dir : ".", parent);
+    if (result < 0)
+        error_set(error, "%s: %s", dir, strerror(errno));
+    free(dir);
+    return result;
+}
+
+/* An empty file for SQLite to fill. Its owner is the directory's, so that the daemon can write to
+ * a ledger that root's export made; SQLite gives its other files the same owner. A file that has
+ * contents is not opened here: closing it would drop the locks of another connection. */
+static int make_file(const char *path, struct error *error) {
+    struct stat status, parent;
+    int result = 0;
+
+    if (stat(path, &status) == 0 && status.st_size > 0)
+        return 0;
+    if (stat_parent(path, &parent, error) < 0)
+        return -1;
+    int fd = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0640);
+    if (fd < 0) {
+        error_set(error, "%s: %s", path, strerror(errno));
+        return -1;
+    }
+    if (geteuid() == 0 && fchown(fd, parent.st_uid, parent.st_gid) < 0) {
+        error_set(error, "%s: %s", path, strerror(errno));
+        result = -1;
+    }
+    close(fd);
+    return result;
+}
+
+/* Two processes may do this at the same time: the second finds it done. */
+static int make_schema(const struct ledger *ledger, struct error *error) {
+    char sql[96];
+
+    if (ledger_run(ledger, "PRAGMA journal_mode=WAL; BEGIN IMMEDIATE", error) < 0)
+        return -1;
+    int64_t version = ledger_ask_number(ledger, "PRAGMA user_version", error);
+    snprintf(sql, sizeof sql, "PRAGMA application_id=%d; PRAGMA user_version=%d; COMMIT",
+             APPLICATION_ID, SCHEMA_VERSION);
+    if (version == 0 && ledger_run(ledger, SCHEMA, error) == 0 &&
+        ledger_run(ledger, sql, error) == 0)
+        return 0;
+    sqlite3_exec(ledger->db, "ROLLBACK", NULL, NULL, NULL);
+    return version > 0 ? 0 : -1;
+}
+
+static int check_schema(const struct ledger *ledger, struct error *error) {
+    int64_t version = ledger_ask_number(ledger, "PRAGMA user_version", error);
+
+    if (version == 0 && !ledger->is_read_only) {
+        if (make_schema(ledger, error) < 0)
+            return -1;
+        version = ledger_ask_number(ledger, "PRAGMA user_version", error);
+    }
+    if (version < 0)
+        return -1;
+    if (version == SCHEMA_VERSION &&
+        ledger_ask_number(ledger, "PRAGMA application_id", error) == APPLICATION_ID)
+        return 0;
+    if (version > SCHEMA_VERSION)
+        error_set(error, "%s: made by a newer version of fpmux", ledger->path);
+    else
+        error_set(error, "%s: not a ledger of fpmux", ledger->path);
+    return -1;
+}
+
+static int open_database(struct ledger *ledger, struct error *error) {
+    int persist = 1;
+    char sql[96];
+
+    if (make_file(ledger->path, error) < 0)
+        return -1;
+    if (sqlite3_open_v2(ledger->path, &ledger->db, SQLITE_OPEN_READWRITE, NULL) != SQLITE_OK)
+        return ledger_fail(ledger, error);
+    ledger->is_read_only = sqlite3_db_readonly(ledger->db, "main") == 1;
+    sqlite3_busy_timeout(ledger->db, BUSY_MS);
+    /* The WAL files stay when the last writer closes: without them one who may only read the
+     * directory could not open the ledger at all. */
+    sqlite3_file_control(ledger->db, "main", SQLITE_FCNTL_PERSIST_WAL, &persist);
+    snprintf(sql, sizeof sql, "PRAGMA synchronous=FULL; PRAGMA cache_size=-%d", CACHE_KIB);
+    if (ledger_run(ledger, sql, error) < 0)
+        return -1;
+    return check_schema(ledger, error);
+}
+
+struct ledger *ledger_open(const char *source, struct error *error) {
+    static const char scheme[] = "sqlite:";
+    struct ledger *ledger;
+
+    if (strncmp(source, scheme, sizeof scheme - 1) != 0 || source[sizeof scheme - 1] == '\0') {
+        error_set(error, "%s: a ledger is sqlite:PATH", source);
+        return NULL;
+    }
+    ledger = calloc(1, sizeof *ledger);
+    if (ledger == NULL || (ledger->path = strdup(source + sizeof scheme - 1)) == NULL)
+        abort();
+    if (open_database(ledger, error) < 0) {
+        ledger_close(ledger);
+        return NULL;
+    }
+    return ledger;
+}
+
+void ledger_close(struct ledger *ledger) {
+    if (ledger == NULL)
+        return;
+    sqlite3_close(ledger->db);
+    free(ledger->path);
+    free(ledger);
+}
