@@ -120,7 +120,7 @@ static bool are_hosts_given_up(const struct host_table *table, const struct cand
     return true;
 }
 
-/* Drops from the choice who waits for one outside of it, until nobody does. What is left includes
+/* Drops from the choice who waits for one outside of it, until nobody does. What is left are
  * tenants that exchange their hosts: each waits for the other, so only together can they go on. */
 static void drop_waiting(struct host_table *table) {
     struct candidate *candidate;
@@ -165,15 +165,36 @@ static void drop_rivals(struct host_table *table) {
     }
 }
 
-bool hosts_choose(struct host_table *table) {
+/* Who waits for nobody any more. */
+static bool choose_free(struct host_table *table) {
     struct candidate *candidate;
     bool has_chosen = false;
+
+    DL_FOREACH(table->candidates, candidate) {
+        candidate->may_take_effect = !hosts_conflict(table, candidate->record, candidate->tenant);
+        has_chosen |= candidate->may_take_effect;
+    }
+    drop_rivals(table);
+    return has_chosen;
+}
+
+/* Who waits only for others that wait, too. */
+static void choose_rings(struct host_table *table) {
+    struct candidate *candidate;
 
     DL_FOREACH(table->candidates, candidate)
     candidate->may_take_effect = true;
     drop_waiting(table);
     drop_rivals(table);
     drop_waiting(table);
+}
+
+bool hosts_choose(struct host_table *table) {
+    struct candidate *candidate;
+    bool has_chosen = false;
+
+    if (!choose_free(table))
+        choose_rings(table);
     DL_FOREACH(table->candidates, candidate) {
         if (!candidate->may_take_effect)
             continue;

@@ -548,6 +548,23 @@ static void test_one_that_waits_for_a_kept_host_holds_nobody_up(void **state) {
     expect_error(fixture, "[a] ");
 }
 
+static void test_one_that_waits_for_two_does_not_bar_the_one_it_waits_for(void **state) {
+    struct fixture *fixture = *state;
+
+    write_tenant(fixture, "a", "A", "one.local");
+    write_tenant(fixture, "b", "B", "two.local");
+    load(fixture);
+    write_file(fixture, "c.json", "{\"hosts\": [\"one.local\", \"two.local\"]}");
+    expect_changes(fixture, "");
+    write_tenant(fixture, "b", "B", "one.local");
+    expect_changes(fixture, "");
+    remove_file(fixture, "a.json");
+    expect_changes(fixture, "-a ~b ");
+    expect_error(fixture, "\"one.local\" is already tenant b's");
+    remove_file(fixture, "b.json");
+    expect_changes(fixture, "-b +c ");
+}
+
 static void test_tenants_exchange_their_hosts(void **state) {
     struct fixture *fixture = *state;
 
@@ -725,6 +742,7 @@ int main(void) {
         TEST(test_refused_version_that_is_replaced_or_removed_is_forgotten),
         TEST(test_next_one_waiting_gets_the_host_and_the_other_is_told_of_it),
         TEST(test_one_that_waits_for_a_kept_host_holds_nobody_up),
+        TEST(test_one_that_waits_for_two_does_not_bar_the_one_it_waits_for),
         TEST(test_tenants_exchange_their_hosts),
         TEST(test_lost_events_are_made_good),
         TEST(test_directory_that_goes_away_removes_nobody),
