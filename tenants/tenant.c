@@ -199,8 +199,8 @@ static bool read_hosts(struct field_reader *reader, cJSON *node, void *target) {
 static bool parse_paid_day(const char *text, time_t *end) {
     struct tm day = {0};
 
-    if (strspn(text, "0123456789-") != 10 || text[4] != '-' || text[7] != '-' ||
-        strptime(text, "%Y-%m-%d", &day) != text + 10 || day.tm_year < 70)
+    if (strlen(text) != 10 || strspn(text, "0123456789-") != 10 || text[4] != '-' ||
+        text[7] != '-' || strptime(text, "%Y-%m-%d", &day) != text + 10 || day.tm_year < 70)
         return false;
     struct tm same = day;
     time_t start = timegm(&same); /* brings 30 February to 2 March */
