@@ -10,8 +10,8 @@
 struct bytes {
     uint8_t *data; /* owned; NULL while nothing was ever appended */
     size_t length;
-    size_t room;   /* allocated */
-    size_t cap;    /* length never exceeds it */
+    size_t room; /* allocated */
+    size_t cap;  /* length never exceeds it */
 };
 
 void bytes_init(struct bytes *bytes, size_t cap);

@@ -1,6 +1,7 @@
 /* FastCGI 1.0 on bytes: records and name-value pairs, encoded and decoded byte by byte. No I/O and
  * no policy: the same decoder reads what web servers send and what PHP-FPM answers.
- * Constants are libfcgi's (fastcgi.h). Sections named here are those of the FastCGI specification. */
+ * Constants are libfcgi's (fastcgi.h). Sections named here are those of the FastCGI specification.
+ */
 #ifndef FPMUX_SHIM_FCGI_H
 #define FPMUX_SHIM_FCGI_H
 
