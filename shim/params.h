@@ -1,4 +1,4 @@
-/* The parameters of a request: what may pass, what is replaced, what is refused (DESIGN section 6).
+/* The parameters of a request: what may pass, what is replaced, what is refused.
  *
  *   web server's PARAMS --params_decode()--> pairs --params_build()--> PARAMS records for PHP-FPM
  *
@@ -39,6 +39,9 @@ struct params {
     const struct fcgi_pair *known[PARAM_COUNT]; /* NULL: not sent; points into pairs */
     struct fcgi_pair pairs[PARAMS_PAIRS_MAX];   /* pointing into the decoded bytes */
     size_t count;
+    /* For params_build() only. */
+    size_t length;                     /* of the decoded bytes */
+    uint8_t classes[PARAMS_PAIRS_MAX]; /* enum param or enum name_class (param_name.h) */
 };
 
 /* Why a request is refused. */
@@ -47,7 +50,7 @@ struct refusal {
     const char *reason; /* for the log; a constant */
 };
 
-/* Reads all pairs of data, which must outlive params. A struct params is large (32 KiB): one per
+/* Reads all pairs of data, which must outlive params. A struct params is large (25 KiB): one per
  * event loop, reused. Refused: malformed pairs, NUL in a name or value (400), more than
  * PARAMS_PAIRS_MAX pairs (431). */
 struct refusal params_decode(const uint8_t *data, size_t length, struct params *params);
@@ -68,13 +71,16 @@ void params_block_free(struct params_block *block);
  * with equal settings have equal texts. */
 const char *params_block_php(const struct params_block *block);
 
+/* The same as an encoded pair named PHP_ADMIN_VALUE; *length is 0 when there is none. */
+const uint8_t *params_block_php_pair(const struct params_block *block, size_t *length);
+
 struct params_request {
     const struct params_rules *rules;
     const struct params_block *block;
-    uint64_t body_length;   /* what STDIN brought */
-    uint64_t body_cap;      /* bytes; above: 413 */
-    bool with_php;          /* send the block of PHP_ADMIN_VALUE, too */
-    uint16_t request_id;    /* on the backend */
+    uint64_t body_length; /* what STDIN brought */
+    uint64_t body_cap;    /* bytes; above: 413 */
+    bool with_php;        /* send the block of PHP_ADMIN_VALUE, too */
+    uint16_t request_id;  /* on the backend */
 };
 
 /* Appends the PARAMS records for PHP-FPM (pairs never span records, no padding) and the empty

@@ -1,0 +1,301 @@
+#include "shim/params.h"
+
+#include <string.h>
+
+#include "shim/param_name.h"
+#include "shim/params_block.h"
+#include "shim/script.h"
+
+/* ---- Decoding ---- */
+
+/* Finds NULs in names and values without a search in each of them: the next zero byte of the whole
+ * block is remembered until the pairs have come past it. Zero bytes between two pairs are lengths.
+ */
+struct nul_search {
+    const uint8_t *next; /* the first zero byte at or behind what was asked for last */
+    const uint8_t *end;
+};
+
+static bool has_nul(struct nul_search *search, const uint8_t *start, size_t length) {
+    if (search->next < start) {
+        search->next = memchr(start, 0, (size_t)(search->end - start));
+        if (search->next == NULL)
+            search->next = search->end;
+    }
+    return search->next < start + length;
+}
+
+struct refusal params_decode(const uint8_t *data, size_t length, struct params *params) {
+    struct nul_search search = {data, data + length};
+    size_t offset = 0;
+    int outcome = 0;
+
+    memset(params->known, 0, sizeof(params->known));
+    params->count = 0;
+    params->length = length;
+    if (length == 0) /* data may be NULL */
+        return (struct refusal){0};
+    while (params->count < PARAMS_PAIRS_MAX) {
+        struct fcgi_pair *pair = &params->pairs[params->count];
+        outcome = fcgi_next_pair(data, length, &offset, pair);
+        if (outcome != 1)
+            break;
+        /* The value follows the name. */
+        if (has_nul(&search, pair->name, (size_t)pair->name_length + pair->value_length))
+            return (struct refusal){400, "NUL in a parameter"};
+        uint8_t class = name_classify(pair->name, pair->name_length);
+        if (class < PARAM_COUNT)
+            params->known[class] = pair;
+        params->classes[params->count++] = class;
+    }
+    if (outcome < 0)
+        return (struct refusal){400, "malformed parameters"};
+    if (offset < length)
+        return (struct refusal){431, "too many parameters"};
+    return (struct refusal){0};
+}
+
+/* ---- Choosing ---- */
+
+/* Sizes of the table of names: at most half full. */
+enum { TABLE_SIZE_MIN = 64, TABLE_SIZE_MAX = 2 * PARAMS_PAIRS_MAX };
+
+/* What is sent on: in the order in which the names came first, with the value that came last, which
+ * is what PHP-FPM does with duplicates. */
+struct selection {
+    const struct fcgi_pair *pairs[PARAMS_PAIRS_MAX];
+    uint32_t hashes[PARAMS_PAIRS_MAX];
+    size_t count;
+    uint16_t table[TABLE_SIZE_MAX]; /* index in pairs + 1; 0: free */
+    uint32_t table_mask;
+};
+
+static void selection_init(struct selection *selection, size_t pairs) {
+    size_t size = TABLE_SIZE_MIN;
+
+    while (size < 2 * pairs)
+        size *= 2;
+    memset(selection->table, 0, size * sizeof(selection->table[0]));
+    selection->table_mask = (uint32_t)(size - 1);
+    selection->count = 0;
+}
+
+static void selection_put(struct selection *selection, const struct fcgi_pair *pair,
+                          uint32_t hash) {
+    uint32_t at = hash & selection->table_mask;
+
+    for (; selection->table[at] != 0; at = (at + 1) & selection->table_mask) {
+        size_t index = selection->table[at] - 1U;
+        const struct fcgi_pair *other = selection->pairs[index];
+        if (selection->hashes[index] == hash &&
+            is_same_name(other->name, other->name_length, pair->name, pair->name_length)) {
+            selection->pairs[index] = pair;
+            return;
+        }
+    }
+    selection->pairs[selection->count] = pair;
+    selection->hashes[selection->count] = hash;
+    selection->table[at] = (uint16_t)++selection->count;
+}
+
+static bool block_sets_name(const struct params_block *block, const uint8_t *name, size_t length) {
+    return block_sets(block, name, length, name_hash(name, length));
+}
+
+/* Whether `pass` lists it and PHP would not make one of the tenant's own names of it. */
+static bool is_let_through(const struct fcgi_pair *pair, const struct params_request *request) {
+    const struct pass_name *pass = rules_find_pass(request->rules, pair);
+
+    return pass != NULL && !block_sets_name(request->block, pass->cut, pass->cut_length) &&
+           !block_sets_name(request->block, pass->underscored, pass->underscored_length);
+}
+
+static void select_pairs(const struct params *params, const struct params_request *request,
+                         struct selection *selection) {
+    selection_init(selection, params->count);
+    for (size_t i = 0; i < params->count; i++) {
+        const struct fcgi_pair *pair = &params->pairs[i];
+        uint8_t class = params->classes[i];
+        if (class == NAME_ODD ? !is_let_through(pair, request) : !name_class_passes(class))
+            continue;
+        uint32_t hash = name_hash(pair->name, pair->name_length);
+        if (!block_sets(request->block, pair->name, pair->name_length, hash))
+            selection_put(selection, pair, hash);
+    }
+}
+
+/* ---- Writing records ---- */
+
+/* Writes into room that was reserved before; a record's header is written when it is full. */
+struct writer {
+    uint8_t *record;
+    uint8_t *end;
+    uint16_t request_id;
+    bool is_too_long; /* a pair did not fit into a record */
+};
+
+static size_t content_length(const struct writer *writer) {
+    return (size_t)(writer->end - writer->record) - FCGI_HEADER_LEN;
+}
+
+static void finish_record(struct writer *writer) {
+    fcgi_encode_header(writer->record, FCGI_PARAMS, writer->request_id,
+                       (uint16_t)content_length(writer));
+    writer->record = writer->end;
+    writer->end += FCGI_HEADER_LEN;
+}
+
+/* Pairs must not span records: PHP-FPM closes the connection. */
+static bool make_way(struct writer *writer, size_t size) {
+    if (size > FCGI_CONTENT_MAX) {
+        writer->is_too_long = true;
+        return false;
+    }
+    if (content_length(writer) + size > FCGI_CONTENT_MAX)
+        finish_record(writer);
+    return true;
+}
+
+static void write_pair(struct writer *writer, const void *name, size_t name_length,
+                       const void *value, size_t value_length) {
+    if (make_way(writer, fcgi_pair_size(name_length, value_length)))
+        writer->end += fcgi_encode_pair(writer->end, name, name_length, value, value_length);
+}
+
+/* Encoded pairs are copied in one piece, unless they are more than a record holds. */
+static void write_pairs(struct writer *writer, const struct pairs *pairs) {
+    size_t offset = 0;
+    struct fcgi_pair pair;
+
+    if (pairs->length == 0)
+        return;
+    if (pairs->length <= FCGI_CONTENT_MAX) {
+        make_way(writer, pairs->length);
+        writer->end = mempcpy(writer->end, pairs->data, pairs->length);
+        return;
+    }
+    while (fcgi_next_pair(pairs->data, pairs->length, &offset, &pair) == 1)
+        write_pair(writer, pair.name, pair.name_length, pair.value, pair.value_length);
+}
+
+/* The last record with content, if there is one, and the empty one that ends them. */
+static void finish_records(struct writer *writer) {
+    if (content_length(writer) > 0)
+        finish_record(writer);
+    finish_record(writer);
+    writer->end -= FCGI_HEADER_LEN; /* of a record that does not come */
+}
+
+/* ---- Building ---- */
+
+enum { NUMBER_MAX = 20 }; /* digits of a uint64_t */
+
+static size_t format_number(uint64_t number, char *out) {
+    char digits[NUMBER_MAX];
+    size_t count = 0;
+
+    do {
+        digits[count++] = (char)('0' + number % 10);
+        number /= 10;
+    } while (number > 0);
+    for (size_t i = 0; i < count; i++)
+        out[i] = digits[count - 1 - i];
+    return count;
+}
+
+static bool is_sent(const struct params *params, enum param param) {
+    return params->known[param] != NULL && params->known[param]->value_length > 0;
+}
+
+/* Whether the text is the number, in digits only; leading zeros are allowed. */
+static bool is_number(const struct fcgi_pair *pair, uint64_t number) {
+    uint64_t value = 0;
+
+    for (uint32_t i = 0; i < pair->value_length; i++) {
+        uint8_t digit = (uint8_t)(pair->value[i] - '0');
+        if (digit > 9 || value > (UINT64_MAX - digit) / 10)
+            return false;
+        value = value * 10 + digit;
+    }
+    return value == number;
+}
+
+static struct refusal check_request(const struct params *params,
+                                    const struct params_request *request) {
+    if (!is_sent(params, PARAM_REQUEST_METHOD))
+        return (struct refusal){400, "no REQUEST_METHOD"};
+    if (!is_sent(params, PARAM_SCRIPT_FILENAME))
+        return (struct refusal){400, "no SCRIPT_FILENAME"};
+    if (request->body_length > request->body_cap)
+        return (struct refusal){413, "body too large"};
+    /* nginx sends an empty one for a request without a body. */
+    if (is_sent(params, PARAM_CONTENT_LENGTH) &&
+        !is_number(params->known[PARAM_CONTENT_LENGTH], request->body_length))
+        return (struct refusal){400, "CONTENT_LENGTH is not the length of the body"};
+    return (struct refusal){0};
+}
+
+static void write_script(struct writer *writer, const struct script *script) {
+    write_pair(writer, "SCRIPT_FILENAME", 15, script->filename, script->filename_length);
+    write_pair(writer, "SCRIPT_NAME", 11, script->name, script->name_length);
+    if (script->path_info_length > 0)
+        write_pair(writer, "PATH_INFO", 9, script->path_info, script->path_info_length);
+}
+
+/* Apache sends no CONTENT_LENGTH for chunked bodies above 16 kB, and PHP reads no byte more than it
+ * says. Without a body it is left out as the web server left it out. */
+static void write_content_length(struct writer *writer, const struct params *params,
+                                 uint64_t body_length) {
+    char digits[NUMBER_MAX];
+
+    if (body_length > 0 || is_sent(params, PARAM_CONTENT_LENGTH))
+        write_pair(writer, "CONTENT_LENGTH", 14, digits, format_number(body_length, digits));
+}
+
+/* Never less than what is written. What survives of the web server's pairs is not longer than it
+ * was; of two records one after the other, the first pair of the second did not fit into the
+ * first, so both together hold more than one record can. */
+static size_t room_for(const struct params *params, const struct params_request *request,
+                       const struct script *script) {
+    enum { SCRIPT_PAIRS = 15 + 11 + 9 + 3 * 8, CONTENT_LENGTH_PAIR = 14 + 8 + NUMBER_MAX };
+    size_t content = params->length + request->rules->document_root.length + SCRIPT_PAIRS +
+                     script->filename_length + script->name_length + script->path_info_length +
+                     CONTENT_LENGTH_PAIR + request->block->params.length +
+                     request->block->php.length;
+    size_t records = 2 * (content / FCGI_CONTENT_MAX + 1) + 2;
+
+    return content + records * FCGI_HEADER_LEN;
+}
+
+struct refusal params_build(const struct params *params, const struct params_request *request,
+                            struct bytes *out) {
+    struct selection selection;
+    struct script script;
+    struct refusal refusal = check_request(params, request);
+
+    if (refusal.status == 0)
+        refusal = script_resolve(params, request->rules->pool, &script);
+    if (refusal.status != 0)
+        return refusal;
+    uint8_t *start = bytes_reserve(out, room_for(params, request, &script));
+    if (start == NULL)
+        return (struct refusal){431, "parameters too large"};
+
+    struct writer writer = {start, start + FCGI_HEADER_LEN, request->request_id, false};
+    select_pairs(params, request, &selection);
+    for (size_t i = 0; i < selection.count; i++) {
+        const struct fcgi_pair *pair = selection.pairs[i];
+        write_pair(&writer, pair->name, pair->name_length, pair->value, pair->value_length);
+    }
+    write_pairs(&writer, &request->rules->document_root);
+    write_script(&writer, &script);
+    write_content_length(&writer, params, request->body_length);
+    write_pairs(&writer, &request->block->params);
+    if (request->with_php)
+        write_pairs(&writer, &request->block->php);
+    finish_records(&writer);
+    if (writer.is_too_long)
+        return (struct refusal){431, "a parameter is longer than a FastCGI record"};
+    out->length += (size_t)(writer.end - start);
+    return (struct refusal){0};
+}
