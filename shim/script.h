@@ -16,7 +16,7 @@ struct script {
     size_t filename_length;
     char path_info[SCRIPT_PATH_MAX]; /* what stood behind the script, "" for nothing */
     size_t path_info_length;
-    char name[SCRIPT_PATH_MAX];     /* SCRIPT_NAME that fits to both */
+    char name[SCRIPT_PATH_MAX]; /* SCRIPT_NAME that fits to both */
     size_t name_length;
 };
 
