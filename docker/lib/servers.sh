@@ -1,4 +1,4 @@
-# shellcheck shell=bash disable=SC2154  # $work, $source and $workers come from docker/demo
+# shellcheck shell=bash disable=SC2154  # $work and $workers come from docker/demo
 # The servers of the demo: real ones, each with a configuration of its own below $work. Builds on
 # processes.sh.
 
@@ -95,12 +95,12 @@ END
 }
 
 start_fpmux() {
-    start_as fpmux fpmux fpmux "$source/build/release/fpmux" --config "$fpmux_config"
+    start_as fpmux fpmux fpmux "$work/bin/fpmux" --config "$fpmux_config"
     wait_for 15 fpmux log_says fpmux ready
 }
 
 fpmuxctl() {
-    run_as fpmux fpmux "$source/build/release/fpmuxctl" --config "$fpmux_config" "$@"
+    run_as fpmux fpmux "$work/bin/fpmuxctl" --config "$fpmux_config" "$@"
 }
 
 # ---- Apache: one for each organisation, without PHP, without a password ----
