@@ -10,6 +10,7 @@
 #include "tenants/error.h"
 
 struct cli; /* one run of fpmuxctl */
+struct registry;
 
 /* Options before the verb or behind it: --config FILE, --json, --help. The verb's own come in
  * argv, where argv[0] is the verb's name. */
@@ -18,12 +19,19 @@ bool cli_wants_json(const struct cli *cli);
 /* The configuration, read at the first call; a wrong one ends the program with EX_CONFIG (78). */
 const struct config *cli_config(struct cli *cli);
 
+/* The registry as it is now, loaded; the caller's to close. EX_OK, or the exit code of a failure
+ * that was told. */
+int cli_load_registry(struct cli *cli, struct registry **registry);
+
 /* "fpmuxctl VERB: text" on standard error; returns code, so that a verb can return cli_fail(…). */
 int cli_fail(const struct cli *cli, int code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
 /* Prints how the verb is used; returns EX_USAGE (64). */
 int cli_usage(const struct cli *cli);
+
+/* The one of words (NULL at the end) that is most like word, or NULL when none is near. */
+const char *cli_closest(const char *word, const char *const *words);
 
 int verb_tenant(struct cli *cli, int argc, char **argv);
 int verb_check(struct cli *cli, int argc, char **argv);

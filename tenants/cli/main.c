@@ -1,0 +1,263 @@
+/* fpmuxctl: finds the verb and the options that all verbs share, and runs it. */
+#include <errno.h>
+#include <locale.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+
+#include "tenants/cli/cli.h"
+#include "tenants/registry.h"
+
+struct verb {
+    const char *name;
+    int (*run)(struct cli *cli, int argc, char **argv);
+    const char *summary;
+    const char *help; /* what follows "usage: fpmuxctl " */
+};
+
+struct cli {
+    const struct verb *verb;
+    const char *config_path; /* borrowed from argv, or NULL */
+    struct config *config;   /* owned; NULL until somebody asks */
+    bool wants_json;
+    bool wants_help;
+    bool wants_version;
+};
+
+static const struct verb verbs[] = {
+    {"tenant", verb_tenant, "list, show and edit the organisations",
+     "tenant list [--json]\n"
+     "       fpmuxctl tenant show ID [--json]\n"
+     "       fpmuxctl tenant add ID [--name NAME] [--host HOST]... [--pool POOL]\n"
+     "                [--param NAME=VALUE]... [--secret NAME=FILE]... [--php KEY=VALUE]...\n"
+     "                [--from FILE]\n"
+     "       fpmuxctl tenant set ID PATH=VALUE... [--force]\n"
+     "       fpmuxctl tenant remove ID...\n"
+     "       fpmuxctl tenant suspend ID... [--force]\n"
+     "       fpmuxctl tenant resume ID... [--force]\n"
+     "       fpmuxctl tenant import FILE [--dry-run] [--prune] [--force] [--json]\n"
+     "\n"
+     "PATH is a key of the tenant's file (name, state, hosts, pool, token) or SECTION.KEY "
+     "(params.,\n"
+     "php., limits., plan., container., cron., labels.). hosts takes names with commas between\n"
+     "them; an empty VALUE takes the key out. What is written is checked before, so that the\n"
+     "daemon never meets a file that it would refuse.\n"
+     "\n"
+     "  --from FILE    start from this file; the other options come on top\n"
+     "  --force        rewrite files that have comments, which are lost\n"
+     "  --dry-run      say what would be done, and do nothing\n"
+     "  --prune        remove the tenants that are not in FILE\n"},
+    {"check", verb_check, "read the configuration and all tenants, and say what is wrong",
+     "check [FILE...] [--json]\n"
+     "\n"
+     "Prints every error and warning as FILE:LINE:COLUMN: what is wrong. With FILEs, checks these\n"
+     "as if they were in the registry, and nothing else.\n"},
+    {"usage", verb_usage, "show what the organisations used",
+     "usage [--tenant ID] [--from TIME] [--to TIME] [--period PERIOD]\n"
+     "                [--by hour|day|month|all] [--with-idle] [--strict] [--json]\n"},
+    {"export", verb_export, "write what the organisations used, for bills",
+     "export [--format csv|json] [--output FILE] [--tenant ID] [--from TIME]\n"
+     "                [--to TIME] [--period PERIOD] [--by hour|day|month|all] [--with-idle]\n"
+     "                [--strict]\n"},
+};
+
+enum { VERBS = sizeof verbs / sizeof *verbs };
+
+/* ---- What the verbs share ---- */
+
+bool cli_wants_json(const struct cli *cli) {
+    return cli->wants_json;
+}
+
+int cli_fail(const struct cli *cli, int code, const char *format, ...) {
+    struct error error;
+    va_list arguments;
+
+    va_start(arguments, format);
+    vsnprintf(error.text, sizeof error.text, format, arguments);
+    va_end(arguments);
+    fflush(stdout);
+    fprintf(stderr, "fpmuxctl%s%s: ", cli->verb != NULL ? " " : "",
+            cli->verb != NULL ? cli->verb->name : "");
+    for (const char *byte = error.text; *byte != '\0'; byte++) {
+        if ((unsigned char)*byte < 0x20 || *byte == 0x7f)
+            fprintf(stderr, "\\x%02x", (unsigned)*byte);
+        else
+            fputc(*byte, stderr);
+    }
+    fputc('\n', stderr);
+    return code;
+}
+
+const struct config *cli_config(struct cli *cli) {
+    struct error error;
+
+    if (cli->config == NULL)
+        cli->config = config_load(cli->config_path, &error);
+    if (cli->config == NULL)
+        exit(cli_fail(cli, EX_CONFIG, "%s", error.text));
+    return cli->config;
+}
+
+int cli_load_registry(struct cli *cli, struct registry **registry) {
+    const struct config *config = cli_config(cli);
+    struct error error;
+
+    *registry = registry_open(config, NULL, NULL, &error);
+    if (*registry == NULL)
+        return cli_fail(cli, EX_CONFIG, "%s: registry: %s", config->path, error.text);
+    if (registry_load(*registry, &error) >= 0)
+        return EX_OK;
+    registry_close(*registry);
+    *registry = NULL;
+    return cli_fail(cli, EX_IOERR, "%s", error.text);
+}
+
+static void print_verb_help(const struct verb *verb, FILE *out) {
+    fprintf(out, "usage: fpmuxctl %s", verb->help);
+}
+
+int cli_usage(const struct cli *cli) {
+    print_verb_help(cli->verb, stderr);
+    return EX_USAGE;
+}
+
+enum { WORD_MAX = 32 };
+
+static unsigned least(unsigned a, unsigned b) {
+    return a < b ? a : b;
+}
+
+/* How many letters must be put in, taken out or replaced (Levenshtein), row by row. */
+static unsigned distance(const char *from, const char *to) {
+    unsigned row[WORD_MAX + 1];
+    size_t length = strlen(to);
+
+    for (unsigned column = 0; column <= length; column++)
+        row[column] = column;
+    for (unsigned line = 1; from[line - 1] != '\0'; line++) {
+        unsigned diagonal = row[0];
+        row[0] = line;
+        for (size_t column = 1; column <= length; column++) {
+            unsigned replaced = diagonal + (from[line - 1] != to[column - 1]);
+            diagonal = row[column];
+            row[column] = least(replaced, least(row[column], row[column - 1]) + 1);
+        }
+    }
+    return row[length];
+}
+
+const char *cli_closest(const char *word, const char *const *words) {
+    const char *closest = NULL;
+    unsigned nearest = 4;
+
+    if (strlen(word) > WORD_MAX)
+        return NULL;
+    for (; *words != NULL; words++) {
+        if (strlen(*words) > WORD_MAX)
+            continue;
+        unsigned far = distance(word, *words);
+        if (far >= nearest || far >= strlen(*words))
+            continue;
+        nearest = far;
+        closest = *words;
+    }
+    return closest;
+}
+
+/* ---- The command line ---- */
+
+static void print_help(FILE *out) {
+    fputs("usage: fpmuxctl [--config FILE] [--json] VERB ...\n\n", out);
+    for (size_t i = 0; i < VERBS; i++)
+        fprintf(out, "  %-8s %s\n", verbs[i].name, verbs[i].summary);
+    fputs("\n"
+          "  --config FILE  the configuration (default: $FPMUX_CONFIG, or " CONFIG_DEFAULT_PATH
+          ")\n"
+          "  --json         print for programs\n"
+          "  --help         behind a verb: how that is used\n"
+          "  --version      print the version\n",
+          out);
+}
+
+/* Takes the shared options out of argv, wherever they stand before a "--". Returns how many
+ * arguments are left, or -1 when one lacks its value. */
+static int take_shared_options(struct cli *cli, int argc, char **argv) {
+    int left = 1;
+    int i = 1;
+
+    for (; i < argc && strcmp(argv[i], "--") != 0; i++) {
+        if (strcmp(argv[i], "--json") == 0)
+            cli->wants_json = true;
+        else if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
+            cli->wants_help = true;
+        else if (strcmp(argv[i], "--version") == 0)
+            cli->wants_version = true;
+        else if (strncmp(argv[i], "--config=", 9) == 0)
+            cli->config_path = argv[i] + 9;
+        else if (strcmp(argv[i], "--config") == 0 && i + 1 == argc)
+            return -1;
+        else if (strcmp(argv[i], "--config") == 0)
+            cli->config_path = argv[++i];
+        else
+            argv[left++] = argv[i];
+    }
+    for (; i < argc; i++)
+        argv[left++] = argv[i];
+    argv[left] = NULL;
+    return left;
+}
+
+static const struct verb *find_verb(const char *name) {
+    for (size_t i = 0; i < VERBS; i++) {
+        if (strcmp(verbs[i].name, name) == 0)
+            return &verbs[i];
+    }
+    return NULL;
+}
+
+static int refuse_verb(const struct cli *cli, const char *name) {
+    const char *names[VERBS + 1] = {0};
+
+    for (size_t i = 0; i < VERBS; i++)
+        names[i] = verbs[i].name;
+    const char *closest = cli_closest(name, names);
+    if (closest == NULL)
+        return cli_fail(cli, EX_USAGE, "no verb \"%s\": see fpmuxctl --help", name);
+    return cli_fail(cli, EX_USAGE, "no verb \"%s\": did you mean \"%s\"?", name, closest);
+}
+
+static int run(struct cli *cli, int argc, char **argv) {
+    argc = take_shared_options(cli, argc, argv);
+    if (argc < 0)
+        return cli_fail(cli, EX_USAGE, "--config needs the path of a file");
+    if (cli->wants_version) {
+        puts("fpmuxctl " FPMUX_VERSION);
+        return EX_OK;
+    }
+    if (argc < 2) {
+        print_help(cli->wants_help ? stdout : stderr);
+        return cli->wants_help ? EX_OK : EX_USAGE;
+    }
+    cli->verb = find_verb(argv[1]);
+    if (cli->verb == NULL)
+        return refuse_verb(cli, argv[1]);
+    if (cli->wants_help) {
+        print_verb_help(cli->verb, stdout);
+        return EX_OK;
+    }
+    return cli->verb->run(cli, argc - 1, argv + 1);
+}
+
+int main(int argc, char **argv) {
+    struct cli cli = {0};
+
+    setlocale(LC_CTYPE, ""); /* tables count the columns of UTF-8 */
+    int code = run(&cli, argc, argv);
+    config_free(cli.config);
+    if ((fflush(stdout) != 0 || ferror(stdout)) && code == EX_OK)
+        return cli_fail(&cli, EX_IOERR, "standard output: %s", strerror(errno));
+    return code;
+}
