@@ -202,9 +202,9 @@ static bool parse_paid_day(const char *text, time_t *end) {
     if (strlen(text) != 10 || strspn(text, "0123456789-") != 10 || text[4] != '-' ||
         text[7] != '-' || strptime(text, "%Y-%m-%d", &day) != text + 10 || day.tm_year < 70)
         return false;
-    struct tm same = day;
-    time_t start = timegm(&same); /* brings 30 February to 2 March */
-    if (same.tm_mon != day.tm_mon || same.tm_mday != day.tm_mday)
+    int month = day.tm_mon;
+    time_t start = timegm(&day); /* brings 30 February to 2 March */
+    if (day.tm_mon != month)
         return false;
     *end = start + DAY_SECONDS;
     return true;

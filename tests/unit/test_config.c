@@ -117,8 +117,10 @@ static void test_example_has_every_key(void **state) {
     struct config *config = config_load("../tenants/examples/fpmux.json", &error);
 
     (void)state;
-    if (config == NULL)
+    if (config == NULL) {
         fail_msg("%s", error.text);
+        return;
+    }
     const struct pool_config *pool = config_find_pool(config, "default");
     assert_int_equal(config->listen.count, 2);
     assert_string_equal(pool->status_path, "/status");

@@ -159,7 +159,8 @@ static const cJSON *definition(const struct json_document *schema, const char *n
 static void test_schema_lists_the_reserved_names(void **state) {
     struct json_document schema;
     struct error error;
-    char pattern[1024] = "^(";
+    char pattern[1024];
+    size_t used = 0;
 
     (void)state;
     assert_true(json_load(&schema, SCHEMA, 1 << 20, &error));
@@ -168,11 +169,10 @@ static void test_schema_lists_the_reserved_names(void **state) {
     for (size_t index = 0; index < reserved_param_count; index++)
         assert_string_equal(cJSON_GetArrayItem(names, (int)index)->valuestring,
                             reserved_params[index]);
-    for (size_t index = 0; index < reserved_prefix_count; index++) {
-        strcat(pattern, index > 0 ? "|" : "");
-        strcat(pattern, reserved_prefixes[index]);
-    }
-    strcat(pattern, ")");
+    for (size_t index = 0; index < reserved_prefix_count; index++)
+        used += (size_t)snprintf(pattern + used, sizeof pattern - used, "%s%s",
+                                 index > 0 ? "|" : "^(", reserved_prefixes[index]);
+    snprintf(pattern + used, sizeof pattern - used, ")");
     assert_string_equal(definition(&schema, "reserved_prefix", "pattern")->valuestring, pattern);
     json_deinit(&schema);
 }
