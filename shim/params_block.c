@@ -243,3 +243,8 @@ void params_block_free(struct params_block *block) {
 const char *params_block_php(const struct params_block *block) {
     return block->php_text;
 }
+
+const uint8_t *params_block_php_pair(const struct params_block *block, size_t *length) {
+    *length = block->php.length;
+    return block->php.data;
+}

@@ -9,8 +9,7 @@ struct error {
 };
 
 /* Replaces the text. */
-void error_set(struct error *error, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
+void error_set(struct error *error, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Puts "FORMAT: " before the text that is there. */
 void error_prefix(struct error *error, const char *format, ...)

@@ -1,0 +1,290 @@
+#include "shim/daemon.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "shim/folder.h"
+#include "shim/front.h"
+#include "shim/listener.h"
+#include "tenants/log.h"
+
+enum { TICK_MS = 100, STOP_GRACE_MS = 30000 };
+
+/* ---- One turn of the loop ---- */
+
+static void close_broken_fronts(struct daemon *daemon) {
+    struct front *front;
+
+    while ((front = daemon->broken_fronts) != NULL) {
+        daemon->broken_fronts = front->next_broken;
+        front_close(front);
+    }
+}
+
+static struct pool *pool_with_work(struct daemon *daemon) {
+    for (size_t i = 0; i < daemon->config->pool_count; i++)
+        if (daemon->pools[i].has_work)
+            return &daemon->pools[i];
+    return NULL;
+}
+
+/* Does what callbacks left to be done; closing a front makes work for pools, and pools may break
+ * fronts. */
+static void turn(struct daemon *daemon) {
+    struct pool *pool;
+
+    close_broken_fronts(daemon);
+    while ((pool = pool_with_work(daemon)) != NULL) {
+        pool_pump(pool);
+        close_broken_fronts(daemon);
+    }
+}
+
+static void on_before_poll(uv_prepare_t *prepare) {
+    turn(prepare->data);
+}
+
+static void on_after_poll(uv_check_t *check) {
+    turn(check->data);
+}
+
+/* ---- Stopping ---- */
+
+static void begin_stop(struct daemon *daemon) {
+    if (daemon->is_stopping) { /* asked twice: at once */
+        daemon->stop_by_ms = 0;
+        return;
+    }
+    log_notice("stopping: requests that run are finished first");
+    daemon->is_stopping = true;
+    daemon->stop_by_ms = uv_now(&daemon->loop) + STOP_GRACE_MS;
+    listeners_close(daemon);
+}
+
+static void go_on_stopping(struct daemon *daemon) {
+    bool is_overdue = uv_now(&daemon->loop) >= daemon->stop_by_ms;
+
+    for (struct front *front = daemon->fronts; front != NULL; front = front->next)
+        if (is_overdue || (front->request_count == 0 && front->unsent.length == 0))
+            front_break(front, NULL);
+    turn(daemon);
+    if (daemon->fronts == NULL)
+        uv_stop(&daemon->loop);
+}
+
+static void on_signal(uv_signal_t *signal, int number) {
+    (void)number;
+    begin_stop(signal->data);
+    go_on_stopping(signal->data);
+}
+
+/* ---- What comes with time ---- */
+
+static void end_lingering(struct daemon *daemon) {
+    uint64_t now_ms = uv_now(&daemon->loop);
+
+    for (struct front *front = daemon->fronts; front != NULL; front = front->next)
+        if (front->is_lingering && front->lingers_until_ms <= now_ms)
+            front_break(front, NULL);
+}
+
+static void on_tick(uv_timer_t *timer) {
+    struct daemon *daemon = timer->data;
+    uint64_t now_ns = uv_hrtime();
+
+    for (size_t i = 0; i < daemon->config->pool_count; i++)
+        pool_tick(&daemon->pools[i], now_ns);
+    meter_sweep(daemon->meter);
+    meter_tick(daemon->meter);
+    end_lingering(daemon);
+    listeners_resume(daemon);
+    if (daemon->is_stopping)
+        go_on_stopping(daemon);
+}
+
+static void on_registry_news(uv_poll_t *poll, int status, int events) {
+    struct daemon *daemon = poll->data;
+
+    (void)status;
+    (void)events;
+    registry_process(daemon->registry);
+}
+
+static void on_change(void *context, struct tenant *before, struct tenant *after) {
+    struct daemon *daemon = context;
+
+    if (daemon->is_stopping)
+        return;
+    listeners_on_change(daemon, before, after);
+    site_on_change(daemon, before, after);
+}
+
+/* ---- Start ---- */
+
+static int open_state(struct daemon *daemon, struct error *error) {
+    const struct config *config = daemon->config;
+    char *dir = config_counters_dir(config);
+
+    if (mkdir(config->spool.dir, 0700) != 0 && errno != EEXIST) {
+        error_set(error, "spool.dir: %s: %s", config->spool.dir, strerror(errno));
+        free(dir);
+        return -1;
+    }
+    daemon->spool = (struct spool){.loop = &daemon->loop,
+                                   .dir = config->spool.dir,
+                                   .memory_bytes = config->spool.memory_bytes,
+                                   .cap_bytes = config->spool.bytes};
+    daemon->counters = counters_open(dir, time(NULL), error);
+    if (daemon->counters != NULL) {
+        /* The meter takes over what dead predecessors left; only then may that be folded away. */
+        daemon->meter = meter_new(daemon->counters);
+        daemon->pages = pages_new(config->pages);
+        if (daemon->meter == NULL || daemon->pages == NULL)
+            error_set(error, "out of memory");
+        else
+            daemon->folder = folder_start(config->ledger, dir, error);
+    }
+    free(dir);
+    return daemon->folder != NULL ? 0 : -1;
+}
+
+static int open_pools(struct daemon *daemon, struct error *error) {
+    const struct config *config = daemon->config;
+
+    daemon->pools = calloc(config->pool_count, sizeof *daemon->pools);
+    if (daemon->pools == NULL) {
+        error_set(error, "out of memory");
+        return -1;
+    }
+    for (size_t i = 0; i < config->pool_count; i++)
+        if (pool_init(&daemon->pools[i], daemon, &config->pools[i], error) != 0)
+            return -1;
+    return 0;
+}
+
+static int open_registry(struct daemon *daemon, struct error *error) {
+    daemon->registry = registry_open(daemon->config, on_change, daemon, error);
+    if (daemon->registry == NULL || listeners_prepare_tenants(daemon, error) != 0)
+        return -1;
+    if (registry_load(daemon->registry, error) < 0)
+        return -1;
+    daemon->registry_poll.data = daemon;
+    uv_poll_init(&daemon->loop, &daemon->registry_poll, registry_watch_fd(daemon->registry));
+    return uv_poll_start(&daemon->registry_poll, UV_READABLE, on_registry_news);
+}
+
+static void start_handles(struct daemon *daemon) {
+    static const int stops[] = {SIGTERM, SIGINT};
+
+    daemon->tick.data = daemon->before_poll.data = daemon->after_poll.data = daemon;
+    uv_timer_init(&daemon->loop, &daemon->tick);
+    uv_timer_start(&daemon->tick, on_tick, TICK_MS, TICK_MS);
+    uv_prepare_init(&daemon->loop, &daemon->before_poll);
+    uv_prepare_start(&daemon->before_poll, on_before_poll);
+    uv_check_init(&daemon->loop, &daemon->after_poll);
+    uv_check_start(&daemon->after_poll, on_after_poll);
+    for (size_t i = 0; i < sizeof stops / sizeof stops[0]; i++) {
+        daemon->signals[i].data = daemon;
+        uv_signal_init(&daemon->loop, &daemon->signals[i]);
+        uv_signal_start(&daemon->signals[i], on_signal, stops[i]);
+    }
+}
+
+/* One descriptor per front, backend, listener and worker: as many as the system allows. */
+static void raise_descriptor_limit(void) {
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
+static void make_instance_name(struct daemon *daemon) {
+    uint32_t random = 0;
+
+    if (getrandom(&random, sizeof random, 0) != sizeof random)
+        random = (uint32_t)getpid();
+    snprintf(daemon->instance, sizeof daemon->instance, "%08x", random);
+}
+
+struct daemon *daemon_new(const struct config *config, struct error *error, int *exit_code) {
+    struct daemon *daemon = calloc(1, sizeof *daemon);
+
+    *exit_code = EX_OSERR;
+    if (daemon == NULL || uv_loop_init(&daemon->loop) != 0) {
+        error_set(error, "out of memory");
+        free(daemon);
+        return NULL;
+    }
+    daemon->config = config;
+    raise_descriptor_limit();
+    make_instance_name(daemon);
+    signal(SIGPIPE, SIG_IGN);
+    int result = edge_init(&daemon->edge, &daemon->loop);
+    if (result != 0)
+        error_set(error, "epoll: %s", strerror(-result));
+    else
+        start_handles(daemon);
+    if (result == 0)
+        result = open_state(daemon, error);
+    if (result == 0) {
+        *exit_code = EX_CONFIG;
+        result = open_pools(daemon, error);
+    }
+    if (result == 0)
+        result = open_registry(daemon, error);
+    if (result == 0)
+        result = listeners_open(daemon, error);
+    if (result == 0)
+        return daemon;
+    daemon_free(daemon);
+    return NULL;
+}
+
+void daemon_run(struct daemon *daemon) {
+    log_notice("fpmux %s: ready: %zu tenants, %zu in error, %zu pools", FPMUX_VERSION,
+               registry_count(daemon->registry), registry_error_count(daemon->registry),
+               daemon->config->pool_count);
+    uv_run(&daemon->loop, UV_RUN_DEFAULT);
+}
+
+/* ---- End ---- */
+
+static void close_handle(uv_handle_t *handle, void *context) {
+    (void)context;
+    if (!uv_is_closing(handle))
+        uv_close(handle, NULL);
+}
+
+void daemon_free(struct daemon *daemon) {
+    listeners_close(daemon);
+    while (daemon->fronts != NULL)
+        front_close(daemon->fronts);
+    if (daemon->pools != NULL)
+        for (size_t i = 0; i < daemon->config->pool_count && daemon->pools[i].daemon != NULL; i++)
+            pool_deinit(&daemon->pools[i]);
+    sites_free(&daemon->sites);
+    edge_close(&daemon->edge);
+    uv_run(&daemon->loop, UV_RUN_NOWAIT); /* the closing callbacks of the above */
+    uv_walk(&daemon->loop, close_handle, NULL);
+    uv_run(&daemon->loop, UV_RUN_DEFAULT);
+    uv_loop_close(&daemon->loop);
+    if (daemon->registry != NULL)
+        registry_close(daemon->registry);
+    folder_stop(daemon->folder);
+    meter_free(daemon->meter);
+    if (daemon->counters != NULL)
+        counters_close(daemon->counters);
+    pages_free(daemon->pages);
+    free(daemon->pools);
+    free(daemon);
+}

@@ -1,0 +1,550 @@
+#include "shim/front.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "shim/daemon.h"
+#include "shim/request.h"
+#include "tenants/log.h"
+
+enum {
+    VALUES_BYTES_MAX = 1024, /* of a GET_VALUES or BEGIN_REQUEST record */
+    REQUESTS_MAX = 256,      /* at once on one front */
+    FRONTS_MAX = 10000,      /* told to those who ask; the limit is that of descriptors */
+    LINGER_MS = 30000
+};
+
+/* ---- Lifecycle ---- */
+
+static void on_poll(uv_poll_t *poll, int status, int events);
+
+static void set_events(struct front *front, int events) {
+    if (front->events == events || front->is_broken)
+        return;
+    front->events = events;
+    if (events == 0)
+        uv_poll_stop(&front->poll);
+    else
+        uv_poll_start(&front->poll, events, on_poll);
+}
+
+bool front_open(struct daemon *daemon, int fd, bool is_tcp, const char *tenant) {
+    struct front *front = calloc(1, sizeof *front);
+
+    if (front == NULL || uv_poll_init(&daemon->loop, &front->poll, fd) != 0) {
+        free(front);
+        close(fd);
+        return false;
+    }
+    front->poll.data = front;
+    front->daemon = daemon;
+    front->fd = fd;
+    front->is_tcp = is_tcp;
+    snprintf(front->tenant, sizeof front->tenant, "%s", tenant);
+    fcgi_decoder_init(&front->decoder);
+    bytes_init(&front->values, VALUES_BYTES_MAX);
+    bytes_init(&front->unsent, SIZE_MAX / 2); /* bounded by what one writev() may hold */
+    front->next = daemon->fronts;
+    if (daemon->fronts != NULL)
+        daemon->fronts->previous = front;
+    daemon->fronts = front;
+    set_events(front, UV_READABLE);
+    return true;
+}
+
+void front_break(struct front *front, const char *reason) {
+    char peer[PEER_TEXT_MAX];
+
+    if (front->is_broken)
+        return;
+    if (reason != NULL) {
+        front_describe(front, peer, sizeof peer);
+        log_notice("front %s: closed: %s", peer, reason);
+    }
+    set_events(front, 0);
+    front->is_broken = true;
+    front->next_broken = front->daemon->broken_fronts;
+    front->daemon->broken_fronts = front;
+}
+
+static void on_closed(uv_handle_t *handle) {
+    struct front *front = handle->data;
+
+    close(front->fd);
+    bytes_deinit(&front->values);
+    bytes_deinit(&front->unsent);
+    free(front);
+}
+
+void front_close(struct front *front) {
+    while (front->requests != NULL)
+        request_on_front_gone(front->requests); /* forgets itself */
+    if (front->previous != NULL)
+        front->previous->next = front->next;
+    else
+        front->daemon->fronts = front->next;
+    if (front->next != NULL)
+        front->next->previous = front->previous;
+    uv_close((uv_handle_t *)&front->poll, on_closed);
+}
+
+void front_describe(const struct front *front, char *text, size_t size) {
+    struct sockaddr_storage peer;
+    socklen_t length = sizeof peer;
+    char name[PEER_TEXT_MAX] = "?";
+
+    if (!front->is_tcp) {
+        struct ucred peer_process = {0};
+        length = sizeof peer_process;
+        getsockopt(front->fd, SOL_SOCKET, SO_PEERCRED, &peer_process, &length);
+        snprintf(text, size, "unix%s%s pid %d uid %d", front->tenant[0] != '\0' ? ":" : "",
+                 front->tenant, (int)peer_process.pid, (int)peer_process.uid);
+        return;
+    }
+    if (getpeername(front->fd, (struct sockaddr *)&peer, &length) == 0) {
+        if (peer.ss_family == AF_INET)
+            uv_ip4_name((struct sockaddr_in *)&peer, name, sizeof name);
+        else
+            uv_ip6_name((struct sockaddr_in6 *)&peer, name, sizeof name);
+    }
+    snprintf(text, size, "%s", name);
+}
+
+/* ---- The list of requests ---- */
+
+static void list_last(struct front *front, struct request *request) {
+    request->next = NULL;
+    request->previous = front->last;
+    if (front->last != NULL)
+        front->last->next = request;
+    else
+        front->requests = request;
+    front->last = request;
+    front->request_count++;
+}
+
+static void unlist(struct front *front, struct request *request) {
+    if (request->previous != NULL)
+        request->previous->next = request->next;
+    else
+        front->requests = request->next;
+    if (request->next != NULL)
+        request->next->previous = request->previous;
+    else
+        front->last = request->previous;
+    front->request_count--;
+}
+
+static struct request *find_request(const struct front *front, uint16_t id) {
+    struct request *request = front->requests;
+
+    while (request != NULL && request->id != id)
+        request = request->next;
+    return request;
+}
+
+/* ---- Sending ---- */
+
+bool front_can_send(const struct front *front) {
+    return front->unsent.length == 0 && !front->is_broken;
+}
+
+/* The last answer is with the kernel, and the peer did not ask for more. */
+static void finish_sending(struct front *front) {
+    if (!front->closes_when_sent || front->is_lingering || front->requests != NULL)
+        return;
+    if (!front->must_linger) {
+        front_break(front, NULL);
+        return;
+    }
+    shutdown(front->fd, SHUT_WR);
+    front->is_lingering = true;
+    front->lingers_until_ms = uv_now(&front->daemon->loop) + LINGER_MS;
+}
+
+/* Keeps what the kernel did not take of the pieces. */
+static void keep_unsent(struct front *front, const struct iovec *pieces, unsigned count,
+                        size_t sent) {
+    for (unsigned i = 0; i < count; i++) {
+        size_t skip = sent < pieces[i].iov_len ? sent : pieces[i].iov_len;
+        sent -= skip;
+        if (!bytes_append(&front->unsent, (const uint8_t *)pieces[i].iov_base + skip,
+                          pieces[i].iov_len - skip)) {
+            front_break(front, "out of memory");
+            return;
+        }
+    }
+}
+
+static void write_pieces(struct front *front, const struct iovec *pieces, unsigned count) {
+    struct msghdr message = {.msg_iov = (struct iovec *)pieces, .msg_iovlen = count};
+
+    if (front->is_broken)
+        return;
+    ssize_t sent = 0;
+    if (front->unsent.length == 0) {
+        do {
+            sent = sendmsg(front->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+        } while (sent < 0 && errno == EINTR);
+        if (sent < 0 && errno != EAGAIN) {
+            front_break(front, NULL);
+            return;
+        }
+    }
+    keep_unsent(front, pieces, count, sent > 0 ? (size_t)sent : 0);
+    if (front->unsent.length > 0)
+        set_events(front, front->events | UV_WRITABLE);
+    else
+        finish_sending(front);
+}
+
+void front_cork(struct front *front) {
+    front->daemon->cork.front = front;
+    front->daemon->cork.count = 0;
+}
+
+static void flush_cork(struct cork *cork) {
+    unsigned count = cork->count;
+
+    cork->count = 0;
+    if (count > 0)
+        write_pieces(cork->front, cork->pieces, count);
+}
+
+void front_uncork(struct daemon *daemon) {
+    struct front *front = daemon->cork.front;
+
+    if (front == NULL)
+        return;
+    flush_cork(&daemon->cork);
+    daemon->cork.front = NULL;
+}
+
+/* One record and perhaps END_REQUEST as pieces, with framing for the bytes we make. */
+static unsigned frame(const struct front_message *message, const uint8_t *content, size_t length,
+                      bool ends, struct iovec pieces[3], uint8_t framing[][FCGI_END_BYTES]) {
+    unsigned count = 0;
+
+    if (length > 0) {
+        fcgi_encode_header(framing[0], message->type, message->request_id, (uint16_t)length);
+        pieces[count++] = (struct iovec){framing[0], FCGI_HEADER_LEN};
+        pieces[count++] = (struct iovec){(void *)content, length};
+    }
+    if (ends) {
+        fcgi_encode_end(framing[count], message->request_id, 0, message->protocol_status);
+        pieces[count] = (struct iovec){framing[count], FCGI_END_BYTES};
+        count++;
+    }
+    return count;
+}
+
+void front_send(struct front *front, const struct front_message *message) {
+    struct daemon *daemon = front->daemon;
+    struct cork *cork = &daemon->cork;
+    bool is_gathered =
+        cork->front == front &&
+        (message->length == 0 || (message->content >= daemon->read_buffer &&
+                                  message->content < daemon->read_buffer + READ_BYTES));
+    size_t done = 0;
+
+    if (cork->front == front && (!is_gathered || cork->count + 6 > CORK_PIECES))
+        flush_cork(cork);
+    do {
+        struct iovec own_pieces[3];
+        uint8_t own_framing[3][FCGI_END_BYTES];
+        size_t length = message->length - done;
+        if (length > FCGI_CONTENT_MAX)
+            length = FCGI_CONTENT_MAX;
+        bool ends = message->ends && done + length == message->length;
+        const uint8_t *content = message->content != NULL ? message->content + done : NULL;
+        if (is_gathered) {
+            cork->count += frame(message, content, length, ends, &cork->pieces[cork->count],
+                                 &cork->framing[cork->count]);
+        } else {
+            unsigned count = frame(message, content, length, ends, own_pieces, own_framing);
+            write_pieces(front, own_pieces, count);
+        }
+        done += length;
+    } while (done < message->length);
+}
+
+/* In turns: each request with something to say sends one piece, then the next one. */
+static void write_more(struct front *front) {
+    bool has_written = true;
+
+    while (has_written && front_can_send(front)) {
+        unsigned turns = front->request_count;
+        has_written = false;
+        while (turns-- > 0 && front->requests != NULL && front_can_send(front)) {
+            struct request *request = front->requests;
+            unlist(front, request);
+            list_last(front, request); /* before it writes: it may be gone afterwards */
+            has_written |= request_write_more(request);
+        }
+    }
+}
+
+static void on_writable(struct front *front) {
+    ssize_t sent =
+        send(front->fd, front->unsent.data, front->unsent.length, MSG_NOSIGNAL | MSG_DONTWAIT);
+
+    if (sent < 0 && errno != EAGAIN && errno != EINTR) {
+        front_break(front, NULL);
+        return;
+    }
+    if (sent > 0)
+        bytes_consume(&front->unsent, (size_t)sent);
+    if (front->unsent.length > 0)
+        return;
+    bytes_deinit(&front->unsent); /* an idle front shall be small */
+    set_events(front, front->events & ~UV_WRITABLE);
+    finish_sending(front);
+    write_more(front);
+}
+
+/* ---- Requests ---- */
+
+void front_forget(struct front *front, struct request *request) {
+    if (front->current == request)
+        front->current = NULL;
+    unlist(front, request);
+    if (!request->keeps_connection) {
+        front->closes_when_sent = true;
+        front->must_linger |= !request->has_body;
+    }
+    bool is_corked = front->daemon->cork.front == front && front->daemon->cork.count > 0;
+    if (!is_corked && front_can_send(front))
+        finish_sending(front);
+}
+
+void front_pause(struct front *front) {
+    set_events(front, front->events & ~UV_READABLE);
+}
+
+void front_resume(struct front *front) {
+    set_events(front, front->events | UV_READABLE);
+}
+
+static void refuse_role(struct front *front, uint16_t id, uint16_t role) {
+    struct bytes page;
+    char peer[PEER_TEXT_MAX];
+
+    front_describe(front, peer, sizeof peer);
+    log_notice("front %s: refused: role %u is not FCGI_RESPONDER", peer, role);
+    bytes_init(&page, SIZE_MAX / 2);
+    page_write(front->daemon->pages, PAGE_BAD_REQUEST, "-", 0, &page);
+    front_send(front, &(struct front_message){.request_id = id,
+                                              .type = FCGI_STDOUT,
+                                              .content = page.data,
+                                              .length = page.length,
+                                              .ends = true,
+                                              .protocol_status = FCGI_UNKNOWN_ROLE});
+    bytes_deinit(&page);
+}
+
+static void begin_request(struct front *front, uint16_t id, const uint8_t *body) {
+    uint16_t role = (uint16_t)(body[0] << 8 | body[1]);
+    bool keeps_connection = (body[2] & FCGI_KEEP_CONN) != 0;
+
+    if (find_request(front, id) != NULL) {
+        front_break(front, "a request id was begun twice");
+        return;
+    }
+    if (role != FCGI_RESPONDER) {
+        refuse_role(front, id, role);
+        if (!keeps_connection) {
+            front->closes_when_sent = front->must_linger = true;
+            if (front_can_send(front))
+                finish_sending(front);
+        }
+        return;
+    }
+    if (front->request_count >= REQUESTS_MAX) {
+        front_break(front, "too many requests at once");
+        return;
+    }
+    struct request *request = request_new(front, id, keeps_connection);
+    if (request == NULL)
+        front_break(front, "out of memory");
+    else
+        list_last(front, request);
+}
+
+/* ---- Management records (section 4) ---- */
+
+static void send_bytes(struct front *front, const uint8_t *data, size_t length) {
+    struct iovec piece = {(void *)data, length};
+    write_pieces(front, &piece, 1);
+}
+
+static void answer_values(struct front *front) {
+    static const struct {
+        const char *name;
+        unsigned value;
+    } known[] = {{FCGI_MAX_CONNS, FRONTS_MAX}, {FCGI_MAX_REQS, REQUESTS_MAX}, {FCGI_MPXS_CONNS, 1}};
+    uint8_t answer[256];
+    size_t length = FCGI_HEADER_LEN;
+    size_t offset = 0;
+    unsigned answered = 0; /* bits of known: each at most once */
+    struct fcgi_pair pair;
+
+    while (fcgi_next_pair(front->values.data, front->values.length, &offset, &pair) == 1) {
+        for (unsigned i = 0; i < sizeof known / sizeof known[0]; i++) {
+            char text[16];
+            size_t name_length = strlen(known[i].name);
+            if ((answered & 1U << i) != 0 || pair.name_length != name_length ||
+                memcmp(pair.name, known[i].name, name_length) != 0)
+                continue;
+            answered |= 1U << i;
+            int text_length = snprintf(text, sizeof text, "%u", known[i].value);
+            length += fcgi_encode_pair(answer + length, known[i].name, name_length, text,
+                                       (size_t)text_length);
+        }
+    }
+    fcgi_encode_header(answer, FCGI_GET_VALUES_RESULT, 0, (uint16_t)(length - FCGI_HEADER_LEN));
+    send_bytes(front, answer, length);
+}
+
+static void end_management_record(struct front *front, uint8_t type) {
+    uint8_t answer[FCGI_UNKNOWN_BYTES];
+
+    if (type == FCGI_GET_VALUES) {
+        answer_values(front);
+        return;
+    }
+    fcgi_encode_unknown_type(answer, type);
+    send_bytes(front, answer, sizeof answer);
+}
+
+/* ---- Records in ---- */
+
+static bool is_gathered_type(uint8_t type) {
+    return type == FCGI_BEGIN_REQUEST || type == FCGI_GET_VALUES;
+}
+
+/* A header came. Says NULL, or why the stream can't be trusted any more. */
+static const char *on_header(struct front *front, const struct fcgi_header *header) {
+    struct request *request = NULL;
+
+    bytes_deinit(&front->values);
+    front->current = NULL;
+    if (header->request_id == 0) {
+        bool is_application = header->type >= FCGI_BEGIN_REQUEST && header->type <= FCGI_DATA;
+        return is_application ? "a record of a request has request id 0" : NULL;
+    }
+    switch (header->type) {
+    case FCGI_BEGIN_REQUEST:
+        return header->content_length == 8 ? NULL : "BEGIN_REQUEST is not 8 bytes long";
+    case FCGI_PARAMS:
+    case FCGI_STDIN:
+        request = find_request(front, header->request_id);
+        if (request != NULL && (header->type == FCGI_PARAMS) == request->has_params)
+            return request->has_params ? "PARAMS after their end" : "STDIN before PARAMS ended";
+        if (request != NULL && header->type == FCGI_STDIN && request->has_body)
+            return "STDIN after its end";
+        break;
+    case FCGI_ABORT_REQUEST:
+        request = find_request(front, header->request_id);
+        break;
+    case FCGI_END_REQUEST:
+    case FCGI_STDOUT:
+    case FCGI_STDERR:
+        return "a record that only an application sends";
+    default: /* FCGI_DATA, unknown types with a request id: no use for them, no harm */
+        break;
+    }
+    front->current = request; /* NULL: late records of a request that was answered are ignored */
+    return NULL;
+}
+
+static void on_content(struct front *front, const uint8_t *piece, size_t length) {
+    uint8_t type = front->decoder.header.type;
+
+    if (is_gathered_type(type)) {
+        if (!bytes_append(&front->values, piece, length))
+            front_break(front, "a management record is too long");
+    } else if (front->current != NULL && type == FCGI_PARAMS) {
+        request_on_params(front->current, piece, length);
+    } else if (front->current != NULL && type == FCGI_STDIN) {
+        request_on_body(front->current, piece, length);
+    }
+}
+
+static void on_record_end(struct front *front) {
+    struct fcgi_header header = front->decoder.header;
+    struct request *request = front->current;
+
+    if (header.request_id == 0)
+        end_management_record(front, header.type);
+    else if (header.type == FCGI_BEGIN_REQUEST)
+        begin_request(front, header.request_id, front->values.data);
+    else if (request != NULL && header.type == FCGI_ABORT_REQUEST)
+        request_on_abort(request);
+    else if (request != NULL && header.type == FCGI_PARAMS && header.content_length == 0)
+        request_on_params_end(request);
+    else if (request != NULL && header.type == FCGI_STDIN && header.content_length == 0)
+        request_on_body_end(request);
+}
+
+static void take_input(struct front *front, const uint8_t *input, size_t length) {
+    while (!front->is_broken) {
+        const uint8_t *piece = NULL;
+        size_t piece_length = 0;
+        size_t used = 0;
+        const char *reason = NULL;
+        enum fcgi_event event =
+            fcgi_decode(&front->decoder, input, length, &used, &piece, &piece_length);
+        input += used;
+        length -= used;
+        switch (event) {
+        case FCGI_EVENT_NONE:
+            return;
+        case FCGI_EVENT_BEGIN:
+            reason = on_header(front, &front->decoder.header);
+            break;
+        case FCGI_EVENT_CONTENT:
+            on_content(front, piece, piece_length);
+            break;
+        case FCGI_EVENT_END:
+            on_record_end(front);
+            break;
+        case FCGI_EVENT_BROKEN:
+            reason = "this is not FastCGI";
+            break;
+        }
+        if (reason != NULL)
+            front_break(front, reason);
+    }
+}
+
+static void on_readable(struct front *front) {
+    uint8_t *input = front->daemon->read_buffer;
+    ssize_t length = read(front->fd, input, READ_BYTES);
+
+    if (length < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    if (length <= 0) {
+        bool is_cut = !fcgi_decoder_is_between_records(&front->decoder) && !front->is_lingering;
+        front_break(front, is_cut ? "the peer left in the middle of a record" : NULL);
+        return;
+    }
+    if (!front->is_lingering)
+        take_input(front, input, (size_t)length);
+}
+
+static void on_poll(uv_poll_t *poll, int status, int events) {
+    struct front *front = poll->data;
+
+    if (status < 0) {
+        front_break(front, NULL);
+        return;
+    }
+    if ((events & UV_WRITABLE) != 0 && !front->is_broken)
+        on_writable(front);
+    if ((events & UV_READABLE) != 0 && !front->is_broken)
+        on_readable(front);
+}
