@@ -14,6 +14,7 @@ enum {
     APPLICATION_ID = 0x66706d78, /* "fpmx": what file(1) and other programs know the file by */
     BUSY_MS = 5000,
     CACHE_KIB = 16384,
+    WAL_BYTES = 64 << 20, /* what is kept of the WAL after a burst */
 };
 
 static const char SCHEMA[] =
@@ -153,7 +154,7 @@ static int check_schema(const struct ledger *ledger, struct error *error) {
 
 static int open_database(struct ledger *ledger, struct error *error) {
     int persist = 1;
-    char sql[96];
+    char sql[128];
 
     if (make_file(ledger->path, error) < 0)
         return -1;
@@ -164,7 +165,9 @@ static int open_database(struct ledger *ledger, struct error *error) {
     /* The WAL files stay when the last writer closes: without them one who may only read the
      * directory could not open the ledger at all. */
     sqlite3_file_control(ledger->db, "main", SQLITE_FCNTL_PERSIST_WAL, &persist);
-    snprintf(sql, sizeof sql, "PRAGMA synchronous=FULL; PRAGMA cache_size=-%d", CACHE_KIB);
+    snprintf(sql, sizeof sql,
+             "PRAGMA synchronous=FULL; PRAGMA cache_size=-%d; PRAGMA journal_size_limit=%d",
+             CACHE_KIB, WAL_BYTES);
     if (ledger_run(ledger, sql, error) < 0)
         return -1;
     return check_schema(ledger, error);

@@ -1,0 +1,56 @@
+/* What `usage` and `export` share: which rows are asked for, and a ledger that has just taken in
+ * the counter files. */
+#ifndef FPMUX_TENANTS_CLI_QUERY_H
+#define FPMUX_TENANTS_CLI_QUERY_H
+
+#include <getopt.h>
+#include <stdbool.h>
+#include <time.h>
+
+#include "tenants/cli/cli.h"
+#include "tenants/ledger.h"
+
+/* The options of both verbs; a verb's own come before them in its table, with codes of letters. */
+enum {
+    QUERY_OPTION_TENANT = 256,
+    QUERY_OPTION_FROM,
+    QUERY_OPTION_TO,
+    QUERY_OPTION_PERIOD,
+    QUERY_OPTION_BY,
+    QUERY_OPTION_WITH_IDLE,
+    QUERY_OPTION_STRICT,
+};
+
+/* clang-format off */
+#define QUERY_OPTIONS                                              \
+    {"tenant", required_argument, NULL, QUERY_OPTION_TENANT},      \
+    {"from", required_argument, NULL, QUERY_OPTION_FROM},          \
+    {"to", required_argument, NULL, QUERY_OPTION_TO},              \
+    {"period", required_argument, NULL, QUERY_OPTION_PERIOD},      \
+    {"by", required_argument, NULL, QUERY_OPTION_BY},              \
+    {"with-idle", no_argument, NULL, QUERY_OPTION_WITH_IDLE},      \
+    {"strict", no_argument, NULL, QUERY_OPTION_STRICT},            \
+    {NULL, 0, NULL, 0}
+/* clang-format on */
+
+struct query_options {
+    struct ledger_query query;
+    time_t now;
+    bool has_from_to; /* --from or --to was given */
+    bool has_period;  /* --period was given */
+    bool is_strict;   /* what could not be folded makes the exit code EX_TEMPFAIL */
+};
+
+/* Takes one option, as getopt_long() gave it. EX_OK, or the exit code of a failure that was told;
+ * EX_USAGE also for a code that is no option. */
+int query_take_option(const struct cli *cli, struct query_options *options, int code,
+                      const char *value);
+
+/* After the last option: whether they agree with each other. */
+int query_check(const struct cli *cli, const struct query_options *options);
+
+/* The ledger of the configuration, with the counter files taken in. What could not be taken in is
+ * told on standard error, and *is_complete is false. NULL: it can't be opened, which was told. */
+struct ledger *query_open_ledger(struct cli *cli, bool *is_complete);
+
+#endif

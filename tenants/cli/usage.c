@@ -1,0 +1,222 @@
+/* fpmuxctl usage: what the organisations used, as a table for people; --json is what export
+ * writes. */
+#include <errno.h>
+#include <inttypes.h>
+#include <libsmartcols.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "tenants/cli/cli.h"
+#include "tenants/cli/query.h"
+#include "tenants/period.h"
+#include "tenants/report.h"
+
+enum {
+    COLUMN_TENANT,
+    COLUMN_PERIOD,
+    COLUMN_REQUESTS,
+    COLUMN_CPU,
+    COLUMN_WALL,
+    COLUMN_QUEUED,
+    COLUMN_IN,
+    COLUMN_OUT,
+    COLUMN_ERRORS,
+    COLUMN_REJECTED,
+    COLUMN_METERING,
+    COLUMN_COUNT
+};
+
+static const char *const TITLES[COLUMN_COUNT] = {
+    "TENANT", "PERIOD", "REQUESTS", "CPU",      "WALL",     "QUEUED",
+    "IN",     "OUT",    "5XX",      "REJECTED", "METERING",
+};
+
+struct table {
+    struct libscols_table *lines;
+    enum ledger_by by;
+    struct ledger_row total;
+    bool has_unknown; /* some row's CPU is not wholly known */
+    size_t row_count;
+};
+
+static void require(int result) {
+    if (result == 0)
+        return;
+    fprintf(stderr, "fpmuxctl: table: %s\n", strerror(-result));
+    exit(EX_OSERR);
+}
+
+static void table_init(struct table *table, enum ledger_by by) {
+    *table = (struct table){.lines = scols_new_table(), .by = by, .total = {.tenant = "total"}};
+    require(table->lines == NULL ? -ENOMEM : 0);
+    scols_table_set_termforce(table->lines,
+                              isatty(STDOUT_FILENO) ? SCOLS_TERMFORCE_AUTO : SCOLS_TERMFORCE_NEVER);
+    for (int i = 0; i < COLUMN_COUNT; i++) {
+        bool is_text = i == COLUMN_TENANT || i == COLUMN_PERIOD || i == COLUMN_METERING;
+        struct libscols_column *column =
+            scols_table_new_column(table->lines, TITLES[i], 0, is_text ? 0 : SCOLS_FL_RIGHT);
+        require(column == NULL ? -ENOMEM : 0);
+    }
+}
+
+/* "2026-11", "2026-11-22", "2026-11-22 14:00"; a cut or free period with both its ends. */
+static void format_period(const struct ledger_row *row, enum ledger_by by, char *out, size_t room) {
+    static const size_t lengths[] = {
+        [LEDGER_BY_HOUR] = 16, [LEDGER_BY_DAY] = 10, [LEDGER_BY_MONTH] = 7};
+    struct period whole = period_around(by, row->period_start);
+    char start[PERIOD_TIME_BYTES], end[PERIOD_TIME_BYTES];
+
+    period_format_time(row->period_start, start);
+    period_format_time(row->period_end, end);
+    start[10] = end[10] = ' ';
+    if (whole.from == row->period_start && whole.to == row->period_end && by != LEDGER_BY_ALL)
+        snprintf(out, room, "%.*s", (int)lengths[by], start);
+    else
+        snprintf(out, room, "%.16s to %.16s", start, end);
+}
+
+static void set_count(struct libscols_line *line, size_t column, uint64_t count) {
+    char text[REPORT_AMOUNT_BYTES];
+
+    snprintf(text, sizeof text, "%" PRIu64, count);
+    require(scols_line_set_data(line, column, text));
+}
+
+static void set_seconds(struct libscols_line *line, size_t column, uint64_t ns) {
+    char text[REPORT_AMOUNT_BYTES];
+
+    report_format_seconds(ns, text);
+    require(scols_line_set_data(line, column, text));
+}
+
+static void set_bytes(struct libscols_line *line, size_t column, uint64_t bytes) {
+    char text[REPORT_AMOUNT_BYTES];
+
+    report_format_bytes(bytes, text);
+    require(scols_line_set_data(line, column, text));
+}
+
+/* "exact", "none", or how many requests the CPU figure leaves out. */
+static void set_metering(struct libscols_line *line, const struct ledger_row *row) {
+    char text[64];
+
+    snprintf(text, sizeof text, "%s", row->metering == METERING_NONE ? "none" : "exact");
+    if (row->metering == METERING_PARTIAL)
+        snprintf(text, sizeof text, "partial (%" PRIu64 " not metered)",
+                 row->values[COUNTER_REQUESTS_UNMETERED]);
+    require(scols_line_set_data(line, COLUMN_METERING, text));
+}
+
+static void add_line(struct table *table, const struct ledger_row *row, const char *period) {
+    struct libscols_line *line = scols_table_new_line(table->lines, NULL);
+    const uint64_t *values = row->values;
+
+    require(line == NULL ? -ENOMEM : 0);
+    require(scols_line_set_data(line, COLUMN_TENANT, row->tenant));
+    require(scols_line_set_data(line, COLUMN_PERIOD, period));
+    set_count(line, COLUMN_REQUESTS, values[COUNTER_REQUESTS]);
+    if (row->has_cpu)
+        set_seconds(line, COLUMN_CPU, values[COUNTER_CPU_NS]);
+    else
+        require(scols_line_set_data(line, COLUMN_CPU, "unknown"));
+    set_seconds(line, COLUMN_WALL, values[COUNTER_WALL_NS]);
+    set_seconds(line, COLUMN_QUEUED, values[COUNTER_QUEUE_NS]);
+    set_bytes(line, COLUMN_IN, values[COUNTER_BYTES_IN]);
+    set_bytes(line, COLUMN_OUT, values[COUNTER_BYTES_OUT]);
+    set_count(line, COLUMN_ERRORS, values[COUNTER_ERRORS_5XX]);
+    set_count(line, COLUMN_REJECTED, values[COUNTER_REJECTED]);
+    set_metering(line, row);
+}
+
+static int visit_row(void *context, const struct ledger_row *row) {
+    struct table *table = context;
+    char period[64];
+
+    format_period(row, table->by, period, sizeof period);
+    add_line(table, row, period);
+    for (int i = 0; i < COUNTER_COUNT; i++)
+        table->total.values[i] += row->values[i];
+    table->total.has_cpu = table->total.has_cpu || row->has_cpu;
+    table->has_unknown = table->has_unknown || row->metering != METERING_EXACT;
+    table->row_count++;
+    return 0;
+}
+
+static void add_total(struct table *table) {
+    table->total.metering = METERING_EXACT;
+    if (table->has_unknown)
+        table->total.metering = table->total.has_cpu ? METERING_PARTIAL : METERING_NONE;
+    add_line(table, &table->total, "");
+}
+
+static int print_table(const struct cli *cli, struct ledger *ledger,
+                       const struct query_options *options) {
+    struct table table;
+    struct error error;
+    int code = EX_OK;
+
+    table_init(&table, options->query.by);
+    if (ledger_query(ledger, &options->query, visit_row, &table, &error) < 0)
+        code = cli_fail(cli, EX_IOERR, "%s", error.text);
+    else if (table.row_count == 0)
+        fprintf(stderr, "Nothing was used in that time.\n");
+    else {
+        add_total(&table);
+        require(scols_print_table(table.lines));
+    }
+    scols_unref_table(table.lines);
+    return code;
+}
+
+static int print_json(const struct cli *cli, struct ledger *ledger,
+                      const struct query_options *options) {
+    struct report report;
+    struct error error;
+
+    report_begin(&report, report_find_format("json"), stdout, options->now);
+    if (ledger_query(ledger, &options->query, report_row, &report, &error) < 0 ||
+        report_end(&report, &error) < 0)
+        return cli_fail(cli, EX_IOERR, "%s", error.text);
+    return EX_OK;
+}
+
+static int parse_options(const struct cli *cli, struct query_options *options, int argc,
+                         char **argv) {
+    static const struct option table[] = {QUERY_OPTIONS};
+    int code;
+
+    while ((code = getopt_long(argc, argv, "", table, NULL)) != -1) {
+        int result = query_take_option(cli, options, code, optarg);
+        if (result != EX_OK)
+            return result;
+    }
+    if (optind < argc)
+        return cli_fail(cli, EX_USAGE, "what is \"%s\"?", argv[optind]);
+    if (!options->has_period && !options->has_from_to) {
+        struct period month = period_around(LEDGER_BY_MONTH, options->now);
+        options->query.from = month.from;
+        options->query.to = month.to;
+    }
+    return query_check(cli, options);
+}
+
+int verb_usage(struct cli *cli, int argc, char **argv) {
+    struct query_options options = {.query = {.by = LEDGER_BY_MONTH}, .now = time(NULL)};
+    bool is_complete;
+    int code = parse_options(cli, &options, argc, argv);
+
+    if (code != EX_OK)
+        return code;
+    struct ledger *ledger = query_open_ledger(cli, &is_complete);
+    if (ledger == NULL)
+        return EX_UNAVAILABLE;
+    code = cli_wants_json(cli) ? print_json(cli, ledger, &options)
+                               : print_table(cli, ledger, &options);
+    ledger_close(ledger);
+    if (code == EX_OK && options.is_strict && !is_complete)
+        return EX_TEMPFAIL;
+    return code;
+}
