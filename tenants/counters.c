@@ -223,7 +223,7 @@ static void forget_unused_entries(struct counters *counters) {
     HASH_ITER(hh, counters->entries, entry, next) {
         if (entry->generation + 1 >= counters->generation || entry->waiting != NULL)
             continue;
-        HASH_DEL(counters->entries, entry);
+        HASH_DEL(counters->entries, entry); /* NOLINT(clang-analyzer-unix.Malloc): it loses count */
         free(entry);
     }
 }
@@ -427,10 +427,12 @@ static bool start(struct counters *counters, time_t now, struct error *error) {
 }
 
 static void counters_free(struct counters *counters) {
-    struct entry *entry, *next;
+    struct entry *next;
+    struct entry *entry = counters->entries;
 
-    HASH_ITER(hh, counters->entries, entry, next) {
-        HASH_DEL(counters->entries, entry);
+    HASH_CLEAR(hh, counters->entries); /* frees the table; the entries are still linked */
+    for (; entry != NULL; entry = next) {
+        next = entry->hh.next;
         free(entry->waiting);
         free(entry);
     }

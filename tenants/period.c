@@ -105,7 +105,7 @@ static bool parse_offset(const char *text, time_t *offset) {
         return true;
     if ((*text != '+' && *text != '-') || !has_form(text + 1, "00:00"))
         return false;
-    int hours = number(text + 1, 2), minutes = number(text + 4, 2);
+    time_t hours = number(text + 1, 2), minutes = number(text + 4, 2);
     *offset = (*text == '-' ? -1 : 1) * (hours * SECONDS_PER_HOUR + minutes * 60);
     return hours < 24 && minutes < 60;
 }
@@ -129,7 +129,8 @@ static bool parse_rfc3339(const char *text, time_t *time) {
     if (!parse_offset(rest, &offset))
         return false;
     int year = number(head, 4), month = number(head + 5, 2), day = number(head + 8, 2);
-    int hour = number(head + 11, 2), minute = number(head + 14, 2), second = number(head + 17, 2);
+    time_t hour = number(head + 11, 2), minute = number(head + 14, 2);
+    time_t second = number(head + 17, 2);
     if (!is_date(year, month, day) || hour > 23 || minute > 59 || second > 59)
         return false;
     *time = day_start(year, month, day) + hour * SECONDS_PER_HOUR + minute * 60 + second - offset;

@@ -33,6 +33,15 @@ enum {
     {NULL, 0, NULL, 0}
 /* clang-format on */
 
+#define QUERY_HELP                                                                                 \
+    "  --from, --to   YYYY-MM, YYYY-MM-DD or RFC 3339 (a whole hour); --to is exclusive\n"         \
+    "  --period       today, yesterday, month, last-month, year, last-year, YYYY, YYYY-MM or\n"    \
+    "                 YYYY-MM-DD\n"                                                                \
+    "  --with-idle    also the CPU that no tenant caused, as \"(idle)\"\n"                         \
+    "  --strict       exit code 75 when some counters could not be taken in; without it, this "    \
+    "is\n"                                                                                         \
+    "                 only said on standard error\n"
+
 struct query_options {
     struct ledger_query query;
     time_t now;
