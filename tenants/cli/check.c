@@ -35,23 +35,34 @@ enum severity { SEVERITY_ERROR, SEVERITY_WARNING };
 
 /* ---- What is found ---- */
 
+/* ":NUMBER" at *at, which is moved behind it. */
+static bool take_number(const char **at, unsigned long *number) {
+    char *end;
+
+    if ((*at)[0] != ':' || (*at)[1] < '0' || (*at)[1] > '9')
+        return false;
+    *number = strtoul(*at + 1, &end, 10);
+    *at = end;
+    return true;
+}
+
 /* "FILE:LINE:COLUMN: message" in its parts; what has no position is all message. */
 static void add_finding(cJSON *findings, enum severity severity, const char *text) {
     cJSON *finding = cJSON_CreateObject();
-    unsigned line = 0;
-    unsigned column = 0;
-    int length = 0;
+    unsigned long line;
+    unsigned long column;
 
     cJSON_AddStringToObject(finding, "severity", severity == SEVERITY_ERROR ? "error" : "warning");
-    for (const char *at = strchr(text, ':'); at != NULL; at = strchr(at + 1, ':')) {
-        if (sscanf(at, ":%u:%u: %n", &line, &column, &length) < 2 || length == 0)
+    for (const char *colon = strchr(text, ':'); colon != NULL; colon = strchr(colon + 1, ':')) {
+        const char *at = colon;
+        if (!take_number(&at, &line) || !take_number(&at, &column) || strncmp(at, ": ", 2) != 0)
             continue;
-        char *file = strndup(text, (size_t)(at - text));
+        char *file = strndup(text, (size_t)(colon - text));
         cJSON_AddStringToObject(finding, "file", file);
-        cJSON_AddNumberToObject(finding, "line", line);
-        cJSON_AddNumberToObject(finding, "column", column);
+        cJSON_AddNumberToObject(finding, "line", (double)line);
+        cJSON_AddNumberToObject(finding, "column", (double)column);
         free(file);
-        text = at + length;
+        text = at + 2;
         break;
     }
     cJSON_AddStringToObject(finding, "message", text);
@@ -218,6 +229,11 @@ static void check_file(struct check *check, const char *path) {
     tenant_unref(tenant);
 }
 
+/* what is in the plural. */
+static void print_count(size_t count, const char *what) {
+    printf("%zu %.*s", count, (int)strlen(what) - (count == 1), what);
+}
+
 static void summarize(const struct check *check, size_t count, const char *what) {
     if (check->findings != NULL) {
         cJSON *root = cJSON_CreateObject();
@@ -233,13 +249,16 @@ static void summarize(const struct check *check, size_t count, const char *what)
         cJSON_Delete(root);
         return;
     }
-    printf("%zu %s, ", count, what);
+    print_count(count, what);
+    fputs(", ", stdout);
     if (check->errors == 0)
-        printf("no error");
+        fputs("no error", stdout);
     else
-        printf("%zu error%s", check->errors, check->errors == 1 ? "" : "s");
-    if (check->warnings > 0)
-        printf(", %zu warning%s", check->warnings, check->warnings == 1 ? "" : "s");
+        print_count(check->errors, "errors");
+    if (check->warnings > 0) {
+        fputs(", ", stdout);
+        print_count(check->warnings, "warnings");
+    }
     putchar('\n');
 }
 

@@ -13,7 +13,7 @@
 #include "tenants/file.h"
 #include "tenants/json.h"
 
-enum { FILE_BYTES_MAX = 1 << 20, NAME_BYTES = TENANT_ID_MAX + 16 };
+enum { FILE_BYTES_MAX = 1 << 20, NAME_BYTES = TENANT_ID_MAX + 16 /* .ID.json.new */ };
 
 int editor_open(struct editor *editor, struct cli *cli) {
     const char *registry = cli_config(cli)->registry;
@@ -158,26 +158,69 @@ static bool write_all(int fd, const char *text) {
     return true;
 }
 
-bool editor_write(const struct editor *editor, const char *id, const char *text,
+/* Under the lock nobody else has that name; one that a crash left behind is written over. */
+static void temporary_name(const char *id, char name[NAME_BYTES]) {
+    snprintf(name, NAME_BYTES, ".%s.json.new", id);
+}
+
+static bool fail(const struct editor *editor, const char *id, struct error *error) {
+    error_set(error, "%s/%s.json: can't be written: %s", editor->dir, id, strerror(errno));
+    editor_unstage(editor, id);
+    return false;
+}
+
+static bool stage(const struct editor *editor, const char *id, const char *text, bool is_synced,
                   struct error *error) {
     char name[NAME_BYTES];
-    char temporary[NAME_BYTES + 8];
+    char temporary[NAME_BYTES];
 
     file_name(id, name);
-    snprintf(temporary, sizeof temporary, ".%s.new", name);
-    /* Under the lock nobody else has that name; one that a crash left behind is written over. */
+    temporary_name(id, temporary);
     int fd = openat(editor->dir_fd, temporary,
                     O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-    bool is_written = fd >= 0 && write_all(fd, text) && set_owner(editor, name, fd) &&
-                      fsync(fd) == 0 &&
-                      renameat(editor->dir_fd, temporary, editor->dir_fd, name) == 0;
-    if (!is_written) {
-        error_set(error, "%s/%s: can't be written: %s", editor->dir, name, strerror(errno));
-        unlinkat(editor->dir_fd, temporary, 0);
-    }
-    if (fd >= 0)
-        close(fd);
+    if (fd < 0)
+        return fail(editor, id, error);
+    bool is_written =
+        write_all(fd, text) && set_owner(editor, name, fd) && (!is_synced || fsync(fd) == 0);
+    if (!is_written)
+        fail(editor, id, error);
+    close(fd);
     return is_written;
+}
+
+bool editor_stage(const struct editor *editor, const char *id, const char *text,
+                  struct error *error) {
+    return stage(editor, id, text, false, error);
+}
+
+void editor_unstage(const struct editor *editor, const char *id) {
+    char temporary[NAME_BYTES];
+
+    temporary_name(id, temporary);
+    unlinkat(editor->dir_fd, temporary, 0);
+}
+
+bool editor_sync_staged(const struct editor *editor, struct error *error) {
+    if (syncfs(editor->dir_fd) == 0)
+        return true;
+    error_set(error, "%s: can't be written: %s", editor->dir, strerror(errno));
+    return false;
+}
+
+bool editor_put_in_place(const struct editor *editor, const char *id, struct error *error) {
+    char name[NAME_BYTES];
+    char temporary[NAME_BYTES];
+
+    file_name(id, name);
+    temporary_name(id, temporary);
+    if (renameat(editor->dir_fd, temporary, editor->dir_fd, name) == 0)
+        return true;
+    return fail(editor, id, error);
+}
+
+bool editor_write(const struct editor *editor, const char *id, const char *text,
+                  struct error *error) {
+    return stage(editor, id, text, true, error) && editor_put_in_place(editor, id, error);
 }
 
 bool editor_remove(const struct editor *editor, const char *id, struct error *error) {

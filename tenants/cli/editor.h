@@ -43,11 +43,21 @@ struct tenant *editor_parse(const struct editor *editor, const char *id, const c
 bool editor_check(const struct editor *editor, const char *id, const char *text,
                   struct error *error);
 
-/* editor_sync() must follow the last of these. */
+/* Puts text in the place of the tenant's file / takes the file away. editor_sync() must follow the
+ * last of these. */
 bool editor_write(const struct editor *editor, const char *id, const char *text,
                   struct error *error);
 bool editor_remove(const struct editor *editor, const char *id, struct error *error);
 bool editor_sync(const struct editor *editor, struct error *error);
+
+/* Writing many files in two steps, with one wait for the disk between them instead of one for each
+ * file: stage all, editor_sync_staged(), then put each in its place. A full disk is met before
+ * anything has changed. */
+bool editor_stage(const struct editor *editor, const char *id, const char *text,
+                  struct error *error);
+void editor_unstage(const struct editor *editor, const char *id);
+bool editor_sync_staged(const struct editor *editor, struct error *error);
+bool editor_put_in_place(const struct editor *editor, const char *id, struct error *error);
 
 /* The text of a file that says root; owned by the caller. */
 char *editor_print(const cJSON *root);

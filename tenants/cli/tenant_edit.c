@@ -224,24 +224,27 @@ static int add(const struct editor *editor, const char *id, const struct edit_op
     return code;
 }
 
-int tenant_add(struct cli *cli, int argc, char **argv) {
-    struct edit_options options = {.added = cJSON_CreateObject()};
+static int run_add(struct cli *cli, const char *id, const struct edit_options *options) {
     struct editor editor;
-    int code = EX_USAGE;
 
-    if (!parse_add_options(&options, argc, argv))
-        cli_usage(cli);
-    else if (!is_tenant_id(argv[optind], strlen(argv[optind])))
-        code = cli_fail(cli, EX_DATAERR,
+    if (!is_tenant_id(id, strlen(id)))
+        return cli_fail(cli, EX_DATAERR,
                         "\"%s\" is no id: it must be 1 to 63 of a-z, 0-9 and -, and not begin "
                         "with -",
-                        argv[optind]);
-    else
-        code = editor_open(&editor, cli);
-    if (code == EX_OK) {
-        code = add(&editor, argv[optind], &options);
-        editor_close(&editor);
-    }
+                        id);
+    int code = editor_open(&editor, cli);
+    if (code != EX_OK)
+        return code;
+    code = add(&editor, id, options);
+    editor_close(&editor);
+    return code;
+}
+
+int tenant_add(struct cli *cli, int argc, char **argv) {
+    struct edit_options options = {.added = cJSON_CreateObject()};
+
+    int code = parse_add_options(&options, argc, argv) ? run_add(cli, argv[optind], &options)
+                                                       : cli_usage(cli);
     cJSON_Delete(options.added);
     return code;
 }

@@ -193,33 +193,55 @@ static void settle(struct import *import) {
 
 /* ---- Writing ---- */
 
-/* Files are written before others are removed: a failure leaves nobody without his. */
-static int apply(struct import *import) {
+static bool is_written(const struct organisation *organisation) {
+    return organisation->fate == FATE_ADDED || organisation->fate == FATE_CHANGED;
+}
+
+static void show_progress(size_t done, size_t total) {
+    if (isatty(STDERR_FILENO) && (done % 100 == 0 || done == total))
+        fprintf(stderr, "\r%zu of %zu written%s", done, total, done == total ? "\n" : "");
+}
+
+/* Writes all new texts beside the files. On failure nothing is left of them. */
+static bool stage_all(const struct import *import, struct error *error) {
     size_t total = import->counts[FATE_ADDED] + import->counts[FATE_CHANGED];
-    bool is_terminal = isatty(STDERR_FILENO);
     struct organisation *organisation;
-    struct organisation *next;
-    struct error error;
     size_t done = 0;
     bool is_right = true;
 
-    HASH_ITER(hh, import->organisations, organisation, next) {
-        if (!is_right || organisation->fate == FATE_UNCHANGED)
+    for (organisation = import->organisations; organisation != NULL && is_right;
+         organisation = organisation->hh.next) {
+        if (!is_written(organisation))
             continue;
-        if (organisation->fate == FATE_REMOVED) {
-            is_right = editor_remove(import->editor, organisation->id, &error);
-            continue;
-        }
-        is_right = editor_write(import->editor, organisation->id, organisation->text, &error);
-        done += is_right;
-        if (is_terminal)
-            fprintf(stderr, "\r%zu of %zu written%s", done, total, done == total ? "\n" : "");
+        is_right = editor_stage(import->editor, organisation->id, organisation->text, error);
+        show_progress(++done, total);
     }
-    if (!is_right)
-        return cli_fail(import->editor->cli, EX_IOERR, "%s (%zu of %zu files were written before)",
-                        error.text, done, total);
-    if (!editor_sync(import->editor, &error))
-        return cli_fail(import->editor->cli, EX_IOERR, "%s", error.text);
+    if (is_right && editor_sync_staged(import->editor, error))
+        return true;
+    for (organisation = import->organisations; organisation != NULL;
+         organisation = organisation->hh.next) {
+        if (is_written(organisation))
+            editor_unstage(import->editor, organisation->id);
+    }
+    return false;
+}
+
+static int apply(const struct import *import) {
+    struct organisation *organisation;
+    struct error error;
+    bool is_right = true;
+
+    if (!stage_all(import, &error))
+        return cli_fail(import->editor->cli, EX_IOERR, "nothing has changed: %s", error.text);
+    for (organisation = import->organisations; organisation != NULL && is_right;
+         organisation = organisation->hh.next) {
+        if (is_written(organisation))
+            is_right = editor_put_in_place(import->editor, organisation->id, &error);
+        else if (organisation->fate == FATE_REMOVED)
+            is_right = editor_remove(import->editor, organisation->id, &error);
+    }
+    if (!is_right || !editor_sync(import->editor, &error))
+        return cli_fail(import->editor->cli, EX_IOERR, "%s: import again", error.text);
     return EX_OK;
 }
 

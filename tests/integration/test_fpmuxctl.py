@@ -8,7 +8,7 @@ import pytest
 
 from support.fpmux import build_directory
 
-USAGE, DATAERR, NOINPUT, CANTCREAT, CONFIG = 64, 65, 66, 73, 78
+USAGE, DATAERR, NOINPUT, CANTCREAT, IOERR, CONFIG = 64, 65, 66, 73, 74, 78
 TOOL = str(build_directory() / "fpmuxctl")
 
 
@@ -125,7 +125,7 @@ def test_full_disk_under_standard_output_is_74(tool):
     with open("/dev/full", "w", encoding="ascii") as full:
         done = subprocess.run([TOOL, "--config", str(tool.config_path), "tenant", "list"],
                               stdout=full, stderr=subprocess.PIPE, timeout=60, check=False)
-    assert done.returncode == 74
+    assert done.returncode == IOERR
 
 
 # ---- list and show ----
@@ -368,6 +368,16 @@ def test_import_keeps_comments_of_the_unchanged_and_asks_for_the_changed(tool):
     assert tool.read("a") == {"name": "B"}
 
 
+def test_import_that_can_not_write_all_changes_nothing(tool):
+    tool.write("a", name="old")
+    before = tool.path("a").read_text()
+    (tool.registry / ".b.json.new").mkdir()
+    path = tool.import_file({"a": {"name": "new"}, "b": {}, "c": {}})
+    assert "nothing has changed" in tool.tenant("import", path, code=IOERR).stderr
+    assert tool.path("a").read_text() == before
+    assert sorted(path.name for path in tool.registry.iterdir()) == [".b.json.new", "a.json"]
+
+
 @pytest.mark.parametrize("content, reason", [
     ("5", "must be an array"), ("[5]", 'an "id"'), ('[{"name": "x"}]', 'an "id"'),
     ('[{"id": "a"}, {"id": "a"}]', "twice"), ("[", ":1:")])
@@ -390,7 +400,7 @@ def test_check_prints_every_error_with_its_place(tool):
     lines = tool.run("check", code=DATAERR).stdout.splitlines()
     assert lines[0].startswith(f'{tool.path("b")}:2:13: host "a.test" is already tenant a\'s')
     assert lines[1].startswith(f"{tool.path('c')}:1:2: ")
-    assert lines[2] == "1 tenants, 2 errors"
+    assert lines[2] == "1 tenant, 2 errors"
 
 
 def test_check_for_programs(tool):
@@ -406,7 +416,7 @@ def test_check_for_programs(tool):
 def test_check_refuses_shared_session_directories(tool):
     tool.write_config(php={"session.save_path": "/shared"})
     tool.write("a")
-    assert "1 tenants, no error" in tool.run("check").stdout
+    assert "1 tenant, no error" in tool.run("check").stdout
     tool.write("b")
     assert "/shared" in tool.run("check", code=DATAERR).stdout
     tool.write("a", php={"session.save_path": "/s/a"})
@@ -436,4 +446,4 @@ def test_check_of_files_that_are_not_in_the_registry(tool):
     assert "already tenant a's" in tool.run("check", draft, code=DATAERR).stdout
     same = tool.home / "a.json"
     same.write_text('{"hosts": ["a.test"], "name": "new"}')
-    assert tool.run("check", same).stdout == "1 files, no error\n"
+    assert tool.run("check", same).stdout == "1 file, no error\n"
