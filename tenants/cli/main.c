@@ -70,7 +70,7 @@ static const struct verb verbs[] = {
      "\n"
      "Writes all of the ledger, one row per tenant and month, if nothing else is asked for.\n"
      "Takes what was counted up to now in first, whether the daemon runs or not. Times are UTC,\n"
-     "ends exclusive; seconds have nine decimals; what is not known is empty (CSV) or null (JSON).\n"
+     "ends exclusive; seconds have nine decimals; the unknown is empty (CSV) or null (JSON).\n"
      "\n"
      "  --output FILE  appears whole, or not at all\n" QUERY_HELP},
 };

@@ -418,6 +418,21 @@ static void test_workers_are_unclaimed_until_a_successor_runs(void **state) {
     counters_close(counters);
 }
 
+static void test_only_the_newest_file_of_a_dead_writer_is_unclaimed(void **state) {
+    struct counters *counters = must_open(HOUR_14);
+    struct counters_file *files;
+    struct error error = {""};
+
+    (void)state;
+    counters_workers(counters)[0] = (struct worker_record){.pid = 10, .start_ticks = 1};
+    assert_true(counters_tick(counters, HOUR_14 + 3600, &error));
+    counters_close(counters);
+    assert_int_equal(list(&files), 2);
+    assert_false(files[0].is_unclaimed);
+    assert_true(files[1].is_unclaimed);
+    free(files);
+}
+
 static void test_workers_of_another_boot_are_forgotten(void **state) {
     static struct worker_record found[COUNTERS_WORKERS_MAX];
     struct counters_file *files;
@@ -569,6 +584,7 @@ int main(void) {
         TEST(test_workers_of_all_predecessors_are_merged),
         TEST(test_worker_that_left_in_a_later_hour_is_not_remembered),
         TEST(test_workers_are_unclaimed_until_a_successor_runs),
+        TEST(test_only_the_newest_file_of_a_dead_writer_is_unclaimed),
         TEST(test_workers_of_another_boot_are_forgotten),
         TEST(test_damaged_files_are_refused),
         TEST(test_leftovers_of_a_killed_writer_are_removed),
