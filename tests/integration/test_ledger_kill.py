@@ -61,8 +61,8 @@ def test_kill_under_load_loses_no_answered_request(place, root):
         billed = fpmux.billed("one", "requests")  # the daemon is down
         print(f"answered {asking.answered}, billed {billed}, sent {asking.sent}")
         assert asking.refused == []
-        assert asking.answered <= billed <= asking.sent
-        assert asking.sent <= asking.answered + KILLS * CLIENTS
+        assert asking.answered <= billed <= asking.answered + KILLS * CLIENTS
+        assert billed <= asking.sent
         assert fpmux.billed("one", "requests") == billed
         fpmux.start()
     assert fpmux.billed("one", "requests") == billed

@@ -147,22 +147,22 @@ def test_running_request_of_the_changed_tenant_is_finished(fpmux, change):
     assert response.body.endswith(b"end old\n")
 
 
-BAD_TEXTS = {"not JSON": "{ this is not JSON", "unknown key": '{"hosts": ["bad.test"], "x": 1}',
-             "empty": "", "cut": '{"hosts": ["bad.te',
+BAD_TEXTS = {"not JSON": "{ this is not JSON", "unknown key": '{"hosts": ["wrong.test"], "x": 1}',
+             "empty": "", "cut": '{"hosts": ["wrong.te',
              "reserved name": '{"params": {"SCRIPT_FILENAME": "/etc/passwd"}}',
              "host of another": '{"hosts": ["steady.test"]}'}
 
 
 @pytest.mark.parametrize("text", BAD_TEXTS.values(), ids=BAD_TEXTS)
 def test_bad_file_keeps_the_last_good_version(fpmux, steady_load, text):
-    fpmux.tenant("bad", params={"DBNAME": "good"})
-    wait_until(lambda: ask(fpmux, "bad").body == b"hello good", "the good version")
-    lines = len(fpmux.log_lines("bad.json"))
-    fpmux.tenant_text("bad", text)
-    wait_until(lambda: len(fpmux.log_lines("bad.json")) > lines, "the error is logged")
-    assert ask(fpmux, "bad").body == b"hello good"
-    assert "bad.json" in (checked := fpmux.ctl("check", check=False)).stdout + checked.stderr
+    fpmux.tenant("wrong", params={"DBNAME": "good"})
+    wait_until(lambda: ask(fpmux, "wrong").body == b"hello good", "the good version")
+    lines = len(fpmux.log_lines("wrong.json"))
+    fpmux.tenant_text("wrong", text)
+    wait_until(lambda: len(fpmux.log_lines("wrong.json")) > lines, "the error is logged")
+    assert ask(fpmux, "wrong").body == b"hello good"
+    assert "wrong.json" in (checked := fpmux.ctl("check", check=False)).stdout + checked.stderr
     assert checked.returncode != 0
-    fpmux.tenant("bad", params={"DBNAME": "mended"})
-    wait_until(lambda: ask(fpmux, "bad").body == b"hello mended", "the mended version")
+    fpmux.tenant("wrong", params={"DBNAME": "mended"})
+    wait_until(lambda: ask(fpmux, "wrong").body == b"hello mended", "the mended version")
     assert fpmux.ctl("check").returncode == 0

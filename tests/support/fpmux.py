@@ -32,7 +32,7 @@ class Fpmux(Program):
         self.tcp = f"tcp:127.0.0.1:{free_port()}"
         self.unix = f"unix:{self.home}/fpmux.sock"
         self.registry = place.directory(f"{self.home.name}/tenants")
-        self.sockets = place.directory(f"{self.home.name}/sockets")
+        self.sockets = place.fresh("s")  # a short path: sockets lie below it
         self.config_path = self.home / "fpmux.json"
         self.config = {
             "listen": [self.tcp, self.unix],

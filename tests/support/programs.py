@@ -43,7 +43,7 @@ class Place:
     existing = []
 
     def __init__(self):
-        self.path = pathlib.Path(tempfile.mkdtemp(prefix="fpmux-test-"))
+        self.path = pathlib.Path(tempfile.mkdtemp(prefix="fpmux-"))
         self.path.chmod(0o755)
         Place.existing.append(self)
 
