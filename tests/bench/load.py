@@ -8,13 +8,17 @@ import time
 
 LUA_DONE = """
 function done(summary, latency, requests)
-    local errors = summary.errors
-    io.stderr:write(string.format(
-        '{"requests": %d, "duration_us": %d, "p50_us": %d, "p99_us": %d, "errors": %d}',
+    local failed = summary.errors
+    io.stderr:write(string.format('{"requests": %d, "duration_us": %d, "p50_us": %d, '
+        .. '"p99_us": %d, "connect_errors": %d, "read_errors": %d, "write_errors": %d, '
+        .. '"timeouts": %d, "bad_answers": %d}',
         summary.requests, summary.duration, latency:percentile(50), latency:percentile(99),
-        errors.connect + errors.read + errors.write + errors.status + errors.timeout))
+        failed.connect, failed.read, failed.write, failed.timeout, failed.status))
 end
 """
+
+
+ERRORS = ("connect_errors", "read_errors", "write_errors", "timeouts", "bad_answers")
 
 
 def process_cpu_s(pid):
@@ -44,7 +48,7 @@ def take_sample(place, port, candidate, seconds):
     """With the rate and the hop's CPU per request; fails when a request failed."""
     before_s = process_cpu_s(candidate.hop.pid) if candidate.hop else None
     sample = run_wrk(place, port, candidate, seconds)
-    if sample["errors"] or not sample["requests"]:
+    if not sample["requests"] or any(sample[kind] for kind in ERRORS):
         raise AssertionError(f"{candidate.name}: {sample}")
     sample["requests_per_s"] = sample["requests"] / sample["duration_us"] * 1e6
     if candidate.hop:

@@ -33,6 +33,8 @@ ROWS = [
     Row("4a POST of 2 KB / bare relay", "fpmux-socket form", "relay form", RATE, ">=", 0.8,
         "A form of 2048 bytes. fpmux sends a request with a body as the last one of its backend "
         "connection; the relay does not."),
+    Row("4a the same with keep_bodies", "fpmux-bodies form", "relay form", RATE, ">=", 0.8,
+        "On a pool whose PHP-FPM is known to be safe for bodies on kept connections."),
     Row("4b php block / bare relay", "php-1 limit", "relay limit", RATE, ">=", 0.8,
         "A tenant with php settings of its own, alone on the pool."),
     Row("4c php blocks, two in turns / relay", "php-1+php-2 limit", "relay+relay-2 limit", RATE,

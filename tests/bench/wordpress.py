@@ -99,7 +99,8 @@ class WordPress:
                 "WWWROOT": f"http://{name}.bench", "DATAROOT": "/srv/wordpress"}
 
     def pool(self):
-        return {"wordpress": {"root": str(self.root)}}
+        """As many workers as there is load: fewer would get less of cores that others use, too."""
+        return {"wordpress": {"root": str(self.root), "workers": CONNECTIONS}}
 
     def add_tenant(self, setup):
         setup.fpmux.tenant("fpmux-wp", hosts=["fpmux-wp.bench"], pool="wordpress",
