@@ -14,6 +14,7 @@
 #include "shim/folder.h"
 #include "shim/front.h"
 #include "shim/listener.h"
+#include "shim/probe.h"
 #include "tenants/log.h"
 
 enum { TICK_MS = 100, STOP_GRACE_MS = 30000 };
@@ -164,10 +165,13 @@ static int open_pools(struct daemon *daemon, struct error *error) {
         error_set(error, "out of memory");
         return -1;
     }
-    for (size_t i = 0; i < config->pool_count; i++)
+    bool has_settings = false;
+    for (size_t i = 0; i < config->pool_count; i++) {
         if (pool_init(&daemon->pools[i], daemon, &config->pools[i], error) != 0)
             return -1;
-    return 0;
+        has_settings |= config->pools[i].php.count > 0;
+    }
+    return has_settings ? probe_write_script(daemon, error) : 0;
 }
 
 static int open_registry(struct daemon *daemon, struct error *error) {

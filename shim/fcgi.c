@@ -115,38 +115,48 @@ void fcgi_encode_unknown_type(uint8_t out[FCGI_UNKNOWN_BYTES], uint8_t type) {
     out[FCGI_HEADER_LEN] = type;
 }
 
-/* One length: one byte below 128, else four bytes with the top bit set. */
-static bool next_length(const uint8_t *data, size_t length, size_t *offset, uint32_t *value) {
-    if (*offset >= length)
-        return false;
-    const uint8_t *bytes = data + *offset;
-    if (bytes[0] < 0x80) {
+/* One length: one byte below 128, else four bytes with the top bit set. Returns how many; 0 when
+ * they are cut off. */
+static size_t read_length(const uint8_t *bytes, size_t left, uint32_t *value) {
+    if (left > 0 && bytes[0] < 0x80) {
         *value = bytes[0];
-        *offset += 1;
-        return true;
+        return 1;
     }
-    if (length - *offset < 4)
-        return false;
+    if (left < 4)
+        return 0;
     *value = (uint32_t)(bytes[0] & 0x7f) << 24 | (uint32_t)bytes[1] << 16 |
              (uint32_t)bytes[2] << 8 | bytes[3];
-    *offset += 4;
-    return true;
+    return 4;
+}
+
+static size_t read_lengths(const uint8_t *bytes, size_t left, struct fcgi_pair *pair) {
+    if (left >= 2 && (bytes[0] | bytes[1]) < 0x80) { /* nearly all */
+        pair->name_length = bytes[0];
+        pair->value_length = bytes[1];
+        return 2;
+    }
+    size_t first = read_length(bytes, left, &pair->name_length);
+    if (first == 0)
+        return 0;
+    size_t second = read_length(bytes + first, left - first, &pair->value_length);
+    return second == 0 ? 0 : first + second;
 }
 
 int fcgi_next_pair(const uint8_t *data, size_t length, size_t *offset, struct fcgi_pair *pair) {
-    size_t at = *offset;
+    size_t left = length - *offset;
 
-    if (at == length)
+    if (left == 0)
         return 0;
-    if (!next_length(data, length, &at, &pair->name_length) ||
-        !next_length(data, length, &at, &pair->value_length))
+    size_t lengths = read_lengths(data + *offset, left, pair);
+    if (lengths == 0)
         return -1;
-    /* Two subtractions that can't wrap instead of a sum that could. */
-    if (pair->name_length > length - at || pair->value_length > length - at - pair->name_length)
+    /* Widened, so that the sum of two lengths below 2^31 can't wrap. */
+    uint64_t content = (uint64_t)pair->name_length + pair->value_length;
+    if (content > left - lengths)
         return -1;
-    pair->name = data + at;
+    pair->name = data + *offset + lengths;
     pair->value = pair->name + pair->name_length;
-    *offset = at + pair->name_length + pair->value_length;
+    *offset += lengths + (size_t)content;
     return 1;
 }
 

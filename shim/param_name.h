@@ -10,22 +10,49 @@
 
 #include "shim/params.h"
 
-/* Below NAME_PLAIN: the enum param that it is. */
+/* Below NAME_PLAIN: the enum param that it is. From NAME_WELL_KNOWN on: a name that nearly every
+ * request has. A number instead of a name makes it cheap: no look at its characters, no hash. */
 enum name_class {
     NAME_PLAIN = PARAM_COUNT, /* [A-Z_][A-Z0-9_]* and nothing special */
     NAME_FORBIDDEN,           /* dropped always */
-    NAME_ODD                  /* other characters: dropped unless `pass` lists it */
+    NAME_ODD,                 /* other characters: dropped unless `pass` lists it */
+    NAME_WELL_KNOWN,
+    NAME_CONTENT_TYPE = NAME_WELL_KNOWN,
+    NAME_CONTEXT_DOCUMENT_ROOT,
+    NAME_CONTEXT_PREFIX,
+    NAME_GATEWAY_INTERFACE,
+    NAME_HTTPS,
+    NAME_HTTP_ACCEPT,
+    NAME_HTTP_ACCEPT_ENCODING,
+    NAME_HTTP_ACCEPT_LANGUAGE,
+    NAME_HTTP_CONNECTION,
+    NAME_HTTP_COOKIE,
+    NAME_HTTP_HOST,
+    NAME_HTTP_REFERER,
+    NAME_HTTP_USER_AGENT,
+    NAME_HTTP_X_FORWARDED_FOR,
+    NAME_QUERY_STRING,
+    NAME_REMOTE_PORT,
+    NAME_REQUEST_SCHEME,
+    NAME_SERVER_ADDR,
+    NAME_SERVER_ADMIN,
+    NAME_SERVER_PORT,
+    NAME_SERVER_PROTOCOL,
+    NAME_SERVER_SIGNATURE,
+    NAME_SERVER_SOFTWARE,
+    NAME_CLASS_COUNT
 };
 
-/* One of the values of enum name_class or of enum param. */
-uint8_t name_classify(const uint8_t *name, size_t length);
+/* One of the values of enum name_class or of enum param. Sets the hash for NAME_PLAIN and NAME_ODD
+ * only. */
+uint8_t name_classify(const uint8_t *name, size_t length, uint32_t *hash);
+
+/* The same hash for any name. Good enough to spread names over a table; not keyed: an enemy who
+ * makes a thousand names collide costs a few milliseconds, less than any request of his. */
+uint32_t name_hash(const uint8_t *name, size_t length);
 
 /* Whether a web server's parameter of that class is sent on as it is. NAME_ODD is not. */
-bool name_class_passes(uint8_t class);
-
-/* Good enough to spread names over a table; not keyed: an enemy who makes a thousand names collide
- * costs a few milliseconds, less than any request of his. */
-uint32_t name_hash(const uint8_t *name, size_t length);
+extern const bool name_class_passes[NAME_CLASS_COUNT];
 
 static inline bool is_same_name(const uint8_t *a, size_t a_length, const uint8_t *b,
                                 size_t b_length) {

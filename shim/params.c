@@ -32,6 +32,7 @@ struct refusal params_decode(const uint8_t *data, size_t length, struct params *
 
     memset(params->known, 0, sizeof(params->known));
     params->count = 0;
+    params->data = data;
     params->length = length;
     if (length == 0) /* data may be NULL */
         return (struct refusal){0};
@@ -43,7 +44,8 @@ struct refusal params_decode(const uint8_t *data, size_t length, struct params *
         /* The value follows the name. */
         if (has_nul(&search, pair->name, (size_t)pair->name_length + pair->value_length))
             return (struct refusal){400, "NUL in a parameter"};
-        uint8_t class = name_classify(pair->name, pair->name_length);
+        uint8_t class =
+            name_classify(pair->name, pair->name_length, &params->hashes[params->count]);
         if (class < PARAM_COUNT)
             params->known[class] = pair;
         params->classes[params->count++] = class;
@@ -61,41 +63,52 @@ struct refusal params_decode(const uint8_t *data, size_t length, struct params *
 enum { TABLE_SIZE_MIN = 64, TABLE_SIZE_MAX = 2 * PARAMS_PAIRS_MAX };
 
 /* What is sent on: in the order in which the names came first, with the value that came last, which
- * is what PHP-FPM does with duplicates. */
+ * is what PHP-FPM does with duplicates. Pairs are named by their index in struct params. */
 struct selection {
-    const struct fcgi_pair *pairs[PARAMS_PAIRS_MAX];
-    uint32_t hashes[PARAMS_PAIRS_MAX];
+    const struct params *params;
+    uint16_t pairs[PARAMS_PAIRS_MAX];
     size_t count;
-    uint16_t table[TABLE_SIZE_MAX]; /* index in pairs + 1; 0: free */
+    /* Where a name stands: index in pairs + 1; 0: nowhere. Well-known names have their own place.
+     */
+    uint16_t known[NAME_CLASS_COUNT];
+    uint16_t table[TABLE_SIZE_MAX];
     uint32_t table_mask;
 };
 
-static void selection_init(struct selection *selection, size_t pairs) {
+static void selection_init(struct selection *selection, const struct params *params) {
     size_t size = TABLE_SIZE_MIN;
 
-    while (size < 2 * pairs)
+    while (size < 2 * params->count)
         size *= 2;
+    memset(selection->known, 0, sizeof(selection->known));
     memset(selection->table, 0, size * sizeof(selection->table[0]));
     selection->table_mask = (uint32_t)(size - 1);
+    selection->params = params;
     selection->count = 0;
 }
 
-static void selection_put(struct selection *selection, const struct fcgi_pair *pair,
-                          uint32_t hash) {
-    uint32_t at = hash & selection->table_mask;
+static bool is_duplicate(const struct params *params, size_t a, size_t b) {
+    const struct fcgi_pair *pairs = params->pairs;
 
-    for (; selection->table[at] != 0; at = (at + 1) & selection->table_mask) {
-        size_t index = selection->table[at] - 1U;
-        const struct fcgi_pair *other = selection->pairs[index];
-        if (selection->hashes[index] == hash &&
-            is_same_name(other->name, other->name_length, pair->name, pair->name_length)) {
-            selection->pairs[index] = pair;
-            return;
-        }
-    }
-    selection->pairs[selection->count] = pair;
-    selection->hashes[selection->count] = hash;
-    selection->table[at] = (uint16_t)++selection->count;
+    return params->hashes[a] == params->hashes[b] &&
+           is_same_name(pairs[a].name, pairs[a].name_length, pairs[b].name, pairs[b].name_length);
+}
+
+/* The place in table for the pair of this index: free, or taken by the same name. */
+static uint16_t *find_place(struct selection *selection, size_t index) {
+    const struct params *params = selection->params;
+    uint32_t at = params->hashes[index] & selection->table_mask;
+
+    while (selection->table[at] != 0 &&
+           !is_duplicate(params, selection->pairs[selection->table[at] - 1], index))
+        at = (at + 1) & selection->table_mask;
+    return &selection->table[at];
+}
+
+static void selection_put(struct selection *selection, uint16_t *place, size_t index) {
+    if (*place == 0)
+        *place = (uint16_t)++selection->count;
+    selection->pairs[*place - 1] = (uint16_t)index;
 }
 
 static bool block_sets_name(const struct params_block *block, const uint8_t *name, size_t length) {
@@ -110,17 +123,26 @@ static bool is_let_through(const struct fcgi_pair *pair, const struct params_req
            !block_sets_name(request->block, pass->underscored, pass->underscored_length);
 }
 
+/* A name that has no number. */
+static void select_other(const struct params *params, const struct params_request *request,
+                         struct selection *selection, size_t index) {
+    const struct fcgi_pair *pair = &params->pairs[index];
+
+    if (params->classes[index] == NAME_ODD && !is_let_through(pair, request))
+        return;
+    if (!block_sets(request->block, pair->name, pair->name_length, params->hashes[index]))
+        selection_put(selection, find_place(selection, index), index);
+}
+
 static void select_pairs(const struct params *params, const struct params_request *request,
                          struct selection *selection) {
-    selection_init(selection, params->count);
+    selection_init(selection, params);
     for (size_t i = 0; i < params->count; i++) {
-        const struct fcgi_pair *pair = &params->pairs[i];
         uint8_t class = params->classes[i];
-        if (class == NAME_ODD ? !is_let_through(pair, request) : !name_class_passes(class))
-            continue;
-        uint32_t hash = name_hash(pair->name, pair->name_length);
-        if (!block_sets(request->block, pair->name, pair->name_length, hash))
-            selection_put(selection, pair, hash);
+        if (class == NAME_PLAIN || class == NAME_ODD)
+            select_other(params, request, selection, i);
+        else if (name_class_passes[class] && !request->block->sets_class[class])
+            selection_put(selection, &selection->known[class], i);
     }
 }
 
@@ -156,26 +178,54 @@ static bool make_way(struct writer *writer, size_t size) {
     return true;
 }
 
-static void write_pair(struct writer *writer, const void *name, size_t name_length,
-                       const void *value, size_t value_length) {
+static void write_pair(struct writer *writer, const char *name, size_t name_length,
+                       const char *value, size_t value_length) {
     if (make_way(writer, fcgi_pair_size(name_length, value_length)))
         writer->end += fcgi_encode_pair(writer->end, name, name_length, value, value_length);
 }
 
-/* Encoded pairs are copied in one piece, unless they are more than a record holds. */
-static void write_pairs(struct writer *writer, const struct pairs *pairs) {
-    size_t offset = 0;
+/* Pairs that are encoded already; in one piece, unless they are more than a record holds. */
+static void write_encoded(struct writer *writer, const uint8_t *data, size_t length) {
+    size_t end = 0;
     struct fcgi_pair pair;
 
-    if (pairs->length == 0)
+    if (length == 0) /* data may be NULL */
         return;
-    if (pairs->length <= FCGI_CONTENT_MAX) {
-        make_way(writer, pairs->length);
-        writer->end = mempcpy(writer->end, pairs->data, pairs->length);
+    if (length <= FCGI_CONTENT_MAX) {
+        make_way(writer, length);
+        writer->end = mempcpy(writer->end, data, length);
         return;
     }
-    while (fcgi_next_pair(pairs->data, pairs->length, &offset, &pair) == 1)
-        write_pair(writer, pair.name, pair.name_length, pair.value, pair.value_length);
+    for (size_t start = 0; fcgi_next_pair(data, length, &end, &pair) == 1; start = end)
+        if (make_way(writer, end - start))
+            writer->end = mempcpy(writer->end, data + start, end - start);
+}
+
+static void write_pairs(struct writer *writer, const struct pairs *pairs) {
+    write_encoded(writer, pairs->data, pairs->length);
+}
+
+static const uint8_t *pair_start(const struct params *params, size_t index) {
+    if (index == 0)
+        return params->data;
+    const struct fcgi_pair *before = &params->pairs[index - 1];
+    return before->value + before->value_length;
+}
+
+/* What survived is encoded already, and decoding has shown that it is whole: pairs that were
+ * neighbours are copied together. */
+static void write_selection(struct writer *writer, const struct selection *selection) {
+    const struct params *params = selection->params;
+    size_t next = 0;
+
+    while (next < selection->count) {
+        size_t first = selection->pairs[next];
+        size_t end = first + 1;
+        for (next++; next < selection->count && selection->pairs[next] == end; next++)
+            end++;
+        const uint8_t *start = pair_start(params, first);
+        write_encoded(writer, start, (size_t)(pair_start(params, end) - start));
+    }
 }
 
 /* The last record with content, if there is one, and the empty one that ends them. */
@@ -252,9 +302,8 @@ static void write_content_length(struct writer *writer, const struct params *par
         write_pair(writer, "CONTENT_LENGTH", 14, digits, format_number(body_length, digits));
 }
 
-/* Never less than what is written. What survives of the web server's pairs is not longer than it
- * was; of two records one after the other, the first pair of the second did not fit into the
- * first, so both together hold more than one record can. */
+/* Never less than what is written. Of two records one after the other, what the second begins with
+ * did not fit into the first, so both together hold more than one record can. */
 static size_t room_for(const struct params *params, const struct params_request *request,
                        const struct script *script) {
     enum { SCRIPT_PAIRS = 15 + 11 + 9 + 3 * 8, CONTENT_LENGTH_PAIR = 14 + 8 + NUMBER_MAX };
@@ -283,10 +332,7 @@ struct refusal params_build(const struct params *params, const struct params_req
 
     struct writer writer = {start, start + FCGI_HEADER_LEN, request->request_id, false};
     select_pairs(params, request, &selection);
-    for (size_t i = 0; i < selection.count; i++) {
-        const struct fcgi_pair *pair = selection.pairs[i];
-        write_pair(&writer, pair->name, pair->name_length, pair->value, pair->value_length);
-    }
+    write_selection(&writer, &selection);
     write_pairs(&writer, &request->rules->document_root);
     write_script(&writer, &script);
     write_content_length(&writer, params, request->body_length);

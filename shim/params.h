@@ -41,6 +41,8 @@ struct params {
     size_t count;
     /* For params_build() only. */
     size_t length;                     /* of the decoded bytes */
+    const uint8_t *data;               /* the decoded bytes */
+    uint32_t hashes[PARAMS_PAIRS_MAX]; /* of names that param_name.h does not know */
     uint8_t classes[PARAMS_PAIRS_MAX]; /* enum param or enum name_class (param_name.h) */
 };
 
@@ -50,7 +52,7 @@ struct refusal {
     const char *reason; /* for the log; a constant */
 };
 
-/* Reads all pairs of data, which must outlive params. A struct params is large (25 KiB): one per
+/* Reads all pairs of data, which must outlive params. A struct params is large (29 KiB): one per
  * event loop, reused. Refused: malformed pairs, NUL in a name or value (400), more than
  * PARAMS_PAIRS_MAX pairs (431). */
 struct refusal params_decode(const uint8_t *data, size_t length, struct params *params);

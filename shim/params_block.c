@@ -10,8 +10,9 @@
 static bool is_safe_form(const uint8_t *name, size_t length, uint8_t *upper) {
     for (size_t i = 0; i < length; i++)
         upper[i] = (uint8_t)(name[i] >= 'a' && name[i] <= 'z' ? name[i] - 'a' + 'A' : name[i]);
-    uint8_t class = name_classify(upper, length);
-    return length > 0 && (class == NAME_PLAIN || class == NAME_ODD);
+    uint32_t hash;
+    uint8_t class = name_classify(upper, length, &hash);
+    return length > 0 && (class == NAME_PLAIN || class == NAME_ODD || class >= NAME_WELL_KNOWN);
 }
 
 static void pass_name_deinit(struct pass_name *pass) {
@@ -108,24 +109,6 @@ const struct pass_name *rules_find_pass(const struct params_rules *rules,
 
 /* ---- A tenant's block: its parameters ---- */
 
-static struct block_name *name_slot(const struct params_block *block, const uint8_t *name,
-                                    size_t length, uint32_t hash) {
-    uint32_t at = hash & block->names_mask;
-
-    while (block->names[at].name != NULL) {
-        struct block_name *slot = &block->names[at];
-        if (slot->hash == hash && is_same_name(slot->name, slot->length, name, length))
-            return slot;
-        at = (at + 1) & block->names_mask;
-    }
-    return &block->names[at];
-}
-
-bool block_sets(const struct params_block *block, const uint8_t *name, size_t length,
-                uint32_t hash) {
-    return name_slot(block, name, length, hash)->name != NULL;
-}
-
 /* Four slots for each name, so that most names that are not in it meet a free one at once. */
 static bool index_names(struct params_block *block, size_t count) {
     size_t size = 16;
@@ -140,8 +123,9 @@ static bool index_names(struct params_block *block, size_t count) {
         return false;
     while (fcgi_next_pair(block->params.data, block->params.length, &offset, &pair) == 1) {
         uint32_t hash = name_hash(pair.name, pair.name_length);
-        *name_slot(block, pair.name, pair.name_length, hash) =
+        *block_slot(block, pair.name, pair.name_length, hash) =
             (struct block_name){pair.name, pair.name_length, hash};
+        block->sets_class[name_classify(pair.name, pair.name_length, &hash)] = true;
     }
     return true;
 }

@@ -42,14 +42,28 @@ struct params_block {
     char *php_text;   /* owned; or NULL */
     struct block_name *names;
     uint32_t names_mask;
+    bool sets_class[NAME_CLASS_COUNT]; /* whether it sets a well-known name */
 };
 
 /* The entry of `pass` with exactly this name, or NULL. */
 const struct pass_name *rules_find_pass(const struct params_rules *rules,
                                         const struct fcgi_pair *pair);
 
+/* Where the name stands in the table, or would stand. */
+static inline struct block_name *block_slot(const struct params_block *block, const uint8_t *name,
+                                            size_t length, uint32_t hash) {
+    struct block_name *slot = &block->names[hash & block->names_mask];
+
+    while (slot->name != NULL &&
+           (slot->hash != hash || !is_same_name(slot->name, slot->length, name, length)))
+        slot = &block->names[(slot - block->names + 1) & block->names_mask];
+    return slot;
+}
+
 /* Whether the tenant sets this name. */
-bool block_sets(const struct params_block *block, const uint8_t *name, size_t length,
-                uint32_t hash);
+static inline bool block_sets(const struct params_block *block, const uint8_t *name, size_t length,
+                              uint32_t hash) {
+    return block_slot(block, name, length, hash)->name != NULL;
+}
 
 #endif

@@ -5,6 +5,7 @@
 
 #include "shim/daemon.h"
 #include "shim/exchange.h"
+#include "shim/probe.h"
 #include "shim/request.h"
 #include "shim/site.h"
 #include "tenants/log.h"
@@ -206,4 +207,5 @@ void pool_tick(struct pool *pool, uint64_t now_ns) {
     check_all(pool, BACKEND_FINISHING);
     check_all(pool, BACKEND_ABANDONED);
     close_idle(pool, now_ns);
+    probe_ask(pool);
 }

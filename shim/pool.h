@@ -28,6 +28,10 @@ struct pool {
     bool has_work;            /* pool_pump() at the end of this turn */
     bool was_unreachable;     /* said in the log */
     bool was_unmetered;       /* said in the log */
+    bool is_unsafe;           /* its OPcache lets tenants see each other's settings (probe.h) */
+    bool is_probed;           /* the question is settled */
+    bool is_probing;          /* is being asked */
+    uint64_t probe_at_ms;
     struct backend *backends[BACKEND_STATES]; /* one list per state */
     unsigned counts[BACKEND_STATES];
 };

@@ -95,6 +95,10 @@ static struct refusal build(struct request *request) {
 }
 
 static void submit(struct request *request) {
+    if (request->site->pool->is_unsafe) {
+        request_refuse(request, PAGE_BAD_GATEWAY, "the pool's OPcache is not set safely");
+        return;
+    }
     request->state = REQUEST_QUEUED;
     if (!pool_enqueue(request->site->pool, request)) {
         request->state = REQUEST_READING;

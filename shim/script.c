@@ -36,29 +36,29 @@ static struct text from_character(struct text text, char wanted) {
  * these itself, with everything from a '?' on) and "proxy:unix:SOCKET|fcgi://NAME" (it does not).
  * Empty when there is such a prefix but no path behind it. */
 static struct text cut_proxy_prefix(struct text path) {
-    if (!has_prefix(path, "proxy:", 6))
+    if (path.length > 0 && path.data[0] == '/')
         return path;
-    struct text rest = skip(path, 6);
-    if (has_prefix(rest, "unix:", 5)) {
-        rest = from_character(rest, '|');
-        rest = skip(rest, rest.length > 0);
+    struct text authority = {"", 0};
+    if (has_prefix(path, "proxy:fcgi://", 13)) {
+        authority = skip(path, 13);
+    } else if (has_prefix(path, "proxy:balancer://", 17)) {
+        authority = skip(path, 17);
+    } else if (has_prefix(path, "proxy:unix:", 11)) {
+        struct text target = from_character(path, '|');
+        if (has_prefix(target, "|fcgi://", 8))
+            authority = skip(target, 8);
     }
-    if (has_prefix(rest, "fcgi://", 7))
-        rest = skip(rest, 7);
-    else if (has_prefix(rest, "balancer://", 11))
-        rest = skip(rest, 11);
-    else
-        return (struct text){"", 0};
-    rest = from_character(rest, '/');
-    rest.length -= from_character(rest, '?').length;
-    return rest;
+    path = from_character(authority, '/');
+    path.length -= from_character(path, '?').length;
+    return path;
 }
 
-static bool has_line_break_or_nul(struct text text) {
-    for (size_t i = 0; i < text.length; i++)
-        if (text.data[i] == '\n' || text.data[i] == '\r' || text.data[i] == '\0')
-            return true;
-    return false;
+static bool has(struct text text, char wanted) {
+    return memchr(text.data, wanted, text.length) != NULL;
+}
+
+static bool has_line_break(struct text text) {
+    return text.length > 0 && (has(text, '\n') || has(text, '\r'));
 }
 
 static int hex_digit(char digit) {
@@ -182,13 +182,12 @@ static bool is_fpm_page(struct text name, const struct pool_config *pool) {
 /* PHP-FPM may be set to decode SCRIPT_FILENAME (fastcgi.script_path_encoded=0): the decoded form
  * has to stay inside as well. */
 static struct refusal check_decoded(struct text path, struct text root) {
-    char decoded[SCRIPT_PATH_MAX];
-    char resolved[SCRIPT_PATH_MAX];
-
-    if (from_character(path, '%').length == 0)
+    if (!has(path, '%'))
         return (struct refusal){0};
+    char decoded[SCRIPT_PATH_MAX] = "";
+    char resolved[SCRIPT_PATH_MAX];
     struct text text = {decoded, percent_decode(path, decoded)};
-    if (has_line_break_or_nul(text))
+    if (has_line_break(text) || has(text, '\0'))
         return (struct refusal){400, "line break or NUL encoded in SCRIPT_FILENAME"};
     struct text clean = {resolved, resolve(text, resolved)};
     if (!is_under(clean, root))
@@ -245,15 +244,14 @@ struct refusal script_resolve(const struct params *params, const struct pool_con
     if (filename.length >= SCRIPT_PATH_MAX || name.length >= SCRIPT_PATH_MAX ||
         path_info.length >= SCRIPT_PATH_MAX)
         return (struct refusal){400, "path too long"};
-    if (has_line_break_or_nul(filename) || has_line_break_or_nul(name) ||
-        has_line_break_or_nul(path_info))
-        return (struct refusal){400, "line break or NUL in a path"};
+    if (has_line_break(filename) || has_line_break(name) || has_line_break(path_info))
+        return (struct refusal){400, "line break in a path"};
     struct refusal refusal = resolve_filename(filename, pool, script);
     if (refusal.status != 0)
         return refusal;
     take_script_name(name, pool, script);
-    if (is_fpm_page(name, pool) ||
-        is_fpm_page((struct text){script->name, script->name_length}, pool))
+    struct text cut = {script->name, script->name_length};
+    if (is_fpm_page(name, pool) || (cut.length != name.length && is_fpm_page(cut, pool)))
         return (struct refusal){403, "SCRIPT_NAME is a page of PHP-FPM itself"};
     if (script->path_info_length == 0)
         copy(path_info, script->path_info, &script->path_info_length);

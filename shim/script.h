@@ -20,7 +20,8 @@ struct script {
     size_t name_length;
 };
 
-/* Resolves what params says against the pool. 400: CR, LF or NUL in a path; 403: outside the root,
+/* Resolves what params says against the pool. 400: CR or LF in a path (params_decode()
+ * refused NUL), too long; 403: outside the root,
  * no allowed suffix, FPM's status or ping path. */
 struct refusal script_resolve(const struct params *params, const struct pool_config *pool,
                               struct script *script);
