@@ -21,7 +21,7 @@ enum { REQUEST_ID = 0xabcd, OUT_CAP = 1 << 20 };
 static char *php_only[] = {".php"};
 static char *pass_names[] = {"eppn",       "Shib-Session-ID", "DB.HOST",    "DB HOST",
                              " DBHOST",    "DBHOST[x]",       "PHP.VALUE",  "http_proxy",
-                             "CUSTOM.SET", "CUSTOM[SET",      "CUSTOM[0]",  "SCRIPT.NAME",
+                             "CUSTOM.SET", "SITE[NAME",       "CUSTOM[0]",  "SCRIPT.NAME",
                              "",           "FPMUX.X",         "Http.Proxy", "ok.name[1]"};
 static struct setting pool_php[] = {{"memory_limit", "128M"}, {"open_basedir", "/var/www/html"}};
 
@@ -37,8 +37,8 @@ static struct tenant_param tenant_params[] = {
     {"DBHOST", "10.200.16.27", false}, {"DBNAME", "moodle_one", false},
     {"DBUSER", "one", false},          {"DBPASS", "pa;ss\"'=", true},
     {"WWWROOT", "http://one", false},  {"DATAROOT", "/data/one", false},
-    {"CUSTOM_SET", "", false},         {"CUSTOM", "plain", false},
-    {"DB_HOST", "two words", false},
+    {"CUSTOM_SET", "", false},         {"SITE_NAME", "site", false},
+    {"CUSTOM", "plain", false},        {"DB_HOST", "two words", false},
 };
 static struct setting tenant_php[] = {{"memory_limit", "256M"}};
 static const struct tenant tenant = {
@@ -232,6 +232,36 @@ static void test_params_with_odd_names_are_dropped(void **state) {
     }
 }
 
+static bool is_allowed_byte(unsigned byte, bool is_first) {
+    return (byte >= 'A' && byte <= 'Z') || byte == '_' || (byte >= '0' && byte <= '9' && !is_first);
+}
+
+/* Names are looked at eight bytes at a time: every byte at every place, in names of many lengths.
+ */
+static void test_params_names_pass_only_with_allowed_bytes_anywhere(void **state) {
+    struct fixture *fixture = *state;
+    char name[32];
+
+    for (size_t length = 1; length < sizeof(name); length++) {
+        for (size_t place = 0; place < length; place++) {
+            fixture->wire.length = 0;
+            wire_put_texts(&fixture->wire, SENT(NECESSARY));
+            memset(name, 'Q', sizeof(name));
+            for (unsigned byte = 1; byte < 256; byte++) {
+                name[place] = (char)byte;
+                wire_put(&fixture->wire, name, length, "v", 1);
+            }
+            assert_builds(fixture);
+            name[length] = '\0';
+            for (unsigned byte = 1; byte < 256; byte++) {
+                name[place] = (char)byte;
+                assert_int_equal(wire_count(&fixture->got, name),
+                                 is_allowed_byte(byte, place == 0));
+            }
+        }
+    }
+}
+
 static void test_params_with_an_empty_name_are_dropped(void **state) {
     struct fixture *fixture = *state;
 
@@ -254,8 +284,8 @@ static void
 test_params_in_pass_that_php_turns_into_a_tenants_or_forbidden_name_are_dropped(void **state) {
     struct fixture *fixture = *state;
     static const char *const names[] = {
-        "DB.HOST",    "DB HOST",    " DBHOST",    "DBHOST[x]", "PHP.VALUE",   "http_proxy",
-        "Http.Proxy", "CUSTOM.SET", "CUSTOM[SET", "CUSTOM[0]", "SCRIPT.NAME", "FPMUX.X",
+        "DB.HOST",    "DB HOST",    " DBHOST",   "DBHOST[x]", "PHP.VALUE",   "http_proxy",
+        "Http.Proxy", "CUSTOM.SET", "SITE[NAME", "CUSTOM[0]", "SCRIPT.NAME", "FPMUX.X",
     };
 
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
@@ -271,6 +301,20 @@ static void test_params_of_the_tenant_stand_exactly_once_and_exactly(void **stat
     build(fixture, SENT("DBHOST", "evil", NECESSARY, "DBPASS", "evil", "DBPASS", "evil",
                         "CUSTOM_SET", "evil", "DB_HOST", "evil", "WWWROOT", ""));
     assert_tenants_own_values(fixture);
+}
+
+static void test_params_of_the_tenant_replace_well_known_names_too(void **state) {
+    struct fixture *fixture = *state;
+    struct tenant_param own[] = {{"HTTPS", "on", false}, {"REMOTE_ADDR", "10.1.1.1", false}};
+    struct tenant setter = {.id = "setter", .params = own, .param_count = 2};
+    struct params_block *block = params_block_new(&setter, &pool);
+
+    assert_non_null(block);
+    fixture->request.block = block;
+    build(fixture, SENT(NECESSARY, "HTTPS", "evil", "REMOTE_ADDR", "evil"));
+    assert_value(fixture, "HTTPS", "on");
+    assert_value(fixture, "REMOTE_ADDR", "10.1.1.1");
+    params_block_free(block);
 }
 
 static void test_params_document_root_is_the_pools(void **state) {
@@ -576,11 +620,13 @@ int main(void) {
         PARAMS_TEST(test_params_with_forbidden_names_are_dropped),
         PARAMS_TEST(test_params_that_only_tenants_have_are_dropped_also_when_it_has_none),
         PARAMS_TEST(test_params_with_odd_names_are_dropped),
+        PARAMS_TEST(test_params_names_pass_only_with_allowed_bytes_anywhere),
         PARAMS_TEST(test_params_with_an_empty_name_are_dropped),
         PARAMS_TEST(test_params_in_pass_are_let_through),
         PARAMS_TEST(
             test_params_in_pass_that_php_turns_into_a_tenants_or_forbidden_name_are_dropped),
         PARAMS_TEST(test_params_of_the_tenant_stand_exactly_once_and_exactly),
+        PARAMS_TEST(test_params_of_the_tenant_replace_well_known_names_too),
         PARAMS_TEST(test_params_document_root_is_the_pools),
         PARAMS_TEST(test_params_duplicates_become_one_with_the_last_value),
         PARAMS_TEST(test_params_names_with_a_common_start_are_not_duplicates),
