@@ -298,7 +298,8 @@ static void test_script_path_that_is_too_long_is_refused(void **state) {
 
     (void)state;
     memset(path, 'a', sizeof(path));
-    memcpy(path, "/r/", 3);
+    path[0] = path[2] = '/';
+    path[1] = 'r';
     memcpy(path + SCRIPT_PATH_MAX - 5, ".php", 5);
     assert_filename(&pool, path, path);
     memset(path + SCRIPT_PATH_MAX - 5, 'a', 5);
@@ -327,6 +328,9 @@ static void test_script_name_that_becomes_a_page_of_fpm_when_cut_is_refused(void
     assert_refused(&pool, (struct sent){"/var/www/html/status.php/x", "/status.php/x", NULL}, 403);
     assert_refused(&pool, (struct sent){"/var/www/html/x.php/x", "//status.php/x", NULL}, 403);
     assert_refused(&pool, (struct sent){"/var/www/html/status.php", NULL, NULL}, 403);
+    pool.status_path = "/fpm.php/status";
+    assert_refused(&pool, (struct sent){"/var/www/html/fpm.php/status", "/fpm.php/status", NULL},
+                   403);
 }
 
 static void test_script_name_like_a_page_of_fpm_that_is_off_runs(void **state) {
