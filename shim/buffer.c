@@ -44,6 +44,41 @@ void buffer_deinit(struct buffer *buffer) {
     buffer->file = -1;
 }
 
+/* Where the tail begins: behind the file and behind what is being written to it. */
+static uint64_t tail_start(const struct buffer *buffer) {
+    bool is_writing = buffer->io != NULL && buffer->io->is_write;
+    return buffer->file_bytes + (is_writing ? buffer->io->bytes.length : 0);
+}
+
+uint64_t buffer_total(const struct buffer *buffer) {
+    return tail_start(buffer) + buffer->tail.length;
+}
+
+uint64_t buffer_left(const struct buffer *buffer) {
+    return buffer_total(buffer) - buffer->cursor;
+}
+
+/* Everything was read, nothing need be kept and nothing is under way. */
+static bool is_used_up(const struct buffer *buffer) {
+    return !buffer->keeps && buffer->io == NULL && buffer_left(buffer) == 0;
+}
+
+/* Starts again with an empty file. */
+static void reset(struct buffer *buffer) {
+    if (buffer->file >= 0) {
+        if (ftruncate(buffer->file, 0) != 0) {
+            buffer->failure = errno;
+            return;
+        }
+        bytes_deinit(&buffer->window);
+    }
+    buffer->spool->used_bytes -= buffer->file_bytes;
+    buffer->file_bytes = 0;
+    buffer->window_start = 0;
+    buffer->cursor = 0;
+    buffer->tail.length = 0;
+}
+
 /* An unlinked file: nothing is left behind after a crash. */
 static int open_unlinked(const char *dir) {
     int file = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
@@ -99,7 +134,9 @@ static void io_land(struct buffer *buffer, struct buffer_io *io) {
         bytes_init(&io->bytes, SIZE_MAX / 2);
     }
     io_free(io);
-    if (buffer->tail.length > buffer->spool->memory_bytes)
+    if (is_used_up(buffer))
+        reset(buffer);
+    else if (buffer->tail.length > buffer->spool->memory_bytes)
         start_write(buffer);
 }
 
@@ -189,20 +226,6 @@ bool buffer_is_full(const struct buffer *buffer) {
     return buffer->tail.length > buffer->spool->memory_bytes;
 }
 
-/* Where the tail begins: behind the file and behind what is being written to it. */
-static uint64_t tail_start(const struct buffer *buffer) {
-    bool is_writing = buffer->io != NULL && buffer->io->is_write;
-    return buffer->file_bytes + (is_writing ? buffer->io->bytes.length : 0);
-}
-
-uint64_t buffer_total(const struct buffer *buffer) {
-    return tail_start(buffer) + buffer->tail.length;
-}
-
-uint64_t buffer_left(const struct buffer *buffer) {
-    return buffer_total(buffer) - buffer->cursor;
-}
-
 static void start_read(struct buffer *buffer) {
     struct bytes window;
     uint64_t left = buffer->file_bytes - buffer->cursor;
@@ -239,25 +262,9 @@ const uint8_t *buffer_peek(struct buffer *buffer, size_t *length) {
     return NULL;
 }
 
-/* Everything was read and nothing need be kept: start again with an empty file. */
-static void reset(struct buffer *buffer) {
-    if (buffer->file >= 0) {
-        if (ftruncate(buffer->file, 0) != 0) {
-            buffer->failure = errno;
-            return;
-        }
-        bytes_deinit(&buffer->window);
-    }
-    buffer->spool->used_bytes -= buffer->file_bytes;
-    buffer->file_bytes = 0;
-    buffer->window_start = 0;
-    buffer->cursor = 0;
-    buffer->tail.length = 0;
-}
-
 void buffer_consume(struct buffer *buffer, size_t length) {
     buffer->cursor += length;
-    if (!buffer->keeps && buffer->io == NULL && buffer_left(buffer) == 0)
+    if (is_used_up(buffer))
         reset(buffer);
 }
 

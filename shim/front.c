@@ -12,9 +12,11 @@
 #include "tenants/log.h"
 
 enum {
-    VALUES_BYTES_MAX = 1024, /* of a GET_VALUES or BEGIN_REQUEST record */
-    REQUESTS_MAX = 256,      /* at once on one front */
-    FRONTS_MAX = 10000,      /* told to those who ask; the limit is that of descriptors */
+    VALUES_BYTES_MAX = 1024,    /* of a GET_VALUES or BEGIN_REQUEST record */
+    REQUESTS_MAX = 256,         /* at once on one front */
+    FRONTS_MAX = 10000,         /* told to those who ask; the limit is that of descriptors */
+    UNSENT_BYTES_MAX = 1 << 20, /* more than any writev: of answers to questions without end */
+    RETRY_AFTER_SECONDS = 5,
     LINGER_MS = 30000
 };
 
@@ -273,7 +275,7 @@ void front_send(struct front *front, const struct front_message *message) {
 }
 
 /* In turns: each request with something to say sends one piece, then the next one. */
-static void write_more(struct front *front) {
+void front_write_more(struct front *front) {
     bool has_written = true;
 
     while (has_written && front_can_send(front)) {
@@ -303,7 +305,7 @@ static void on_writable(struct front *front) {
     bytes_deinit(&front->unsent); /* an idle front shall be small */
     set_events(front, front->events & ~UV_WRITABLE);
     finish_sending(front);
-    write_more(front);
+    front_write_more(front);
 }
 
 /* ---- Requests ---- */
@@ -329,45 +331,60 @@ void front_resume(struct front *front) {
     set_events(front, front->events | UV_READABLE);
 }
 
-static void refuse_role(struct front *front, uint16_t id, uint16_t role) {
+struct begin {
+    uint16_t id;
+    uint16_t role;
+    bool keeps_connection;
+};
+
+/* Answers a BEGIN_REQUEST that does not become a request; its further records are those of an
+ * unknown id. */
+static void refuse_begin(struct front *front, const struct begin *begin, enum page_kind kind,
+                         uint8_t protocol_status, const char *reason) {
+    struct daemon *daemon = front->daemon;
     struct bytes page;
     char peer[PEER_TEXT_MAX];
+    char id[40];
 
     front_describe(front, peer, sizeof peer);
-    log_notice("front %s: refused: role %u is not FCGI_RESPONDER", peer, role);
+    snprintf(id, sizeof id, "%s-%llx", daemon->instance,
+             (unsigned long long)++daemon->started_serial);
+    log_notice("request %s: tenant -: %d: %s (from %s)", id, page_status(kind), reason, peer);
     bytes_init(&page, SIZE_MAX / 2);
-    page_write(front->daemon->pages, PAGE_BAD_REQUEST, "-", 0, &page);
-    front_send(front, &(struct front_message){.request_id = id,
+    page_write(daemon->pages, kind, id, kind == PAGE_UNAVAILABLE ? RETRY_AFTER_SECONDS : 0, &page);
+    front_send(front, &(struct front_message){.request_id = begin->id,
                                               .type = FCGI_STDOUT,
                                               .content = page.data,
                                               .length = page.length,
                                               .ends = true,
-                                              .protocol_status = FCGI_UNKNOWN_ROLE});
+                                              .protocol_status = protocol_status});
     bytes_deinit(&page);
+    if (begin->keeps_connection)
+        return;
+    front->closes_when_sent = front->must_linger = true;
+    if (front_can_send(front))
+        finish_sending(front);
 }
 
 static void begin_request(struct front *front, uint16_t id, const uint8_t *body) {
-    uint16_t role = (uint16_t)(body[0] << 8 | body[1]);
-    bool keeps_connection = (body[2] & FCGI_KEEP_CONN) != 0;
+    struct begin begin = {id, (uint16_t)(body[0] << 8 | body[1]), (body[2] & FCGI_KEEP_CONN) != 0};
 
     if (find_request(front, id) != NULL) {
         front_break(front, "a request id was begun twice");
         return;
     }
-    if (role != FCGI_RESPONDER) {
-        refuse_role(front, id, role);
-        if (!keeps_connection) {
-            front->closes_when_sent = front->must_linger = true;
-            if (front_can_send(front))
-                finish_sending(front);
-        }
+    if (begin.role != FCGI_RESPONDER) {
+        refuse_begin(front, &begin, PAGE_BAD_REQUEST, FCGI_UNKNOWN_ROLE,
+                     "its role is not FCGI_RESPONDER");
         return;
     }
+    /* Not FCGI_OVERLOADED: HAProxy closes the whole connection then. */
     if (front->request_count >= REQUESTS_MAX) {
-        front_break(front, "too many requests at once");
+        refuse_begin(front, &begin, PAGE_UNAVAILABLE, FCGI_REQUEST_COMPLETE,
+                     "too many requests at once on one connection");
         return;
     }
-    struct request *request = request_new(front, id, keeps_connection);
+    struct request *request = request_new(front, id, begin.keeps_connection);
     if (request == NULL)
         front_break(front, "out of memory");
     else
@@ -432,6 +449,8 @@ static const char *on_header(struct front *front, const struct fcgi_header *head
 
     bytes_deinit(&front->values);
     front->current = NULL;
+    if (front->unsent.length > UNSENT_BYTES_MAX)
+        return "it does not read its answers";
     if (header->request_id == 0) {
         bool is_application = header->type >= FCGI_BEGIN_REQUEST && header->type <= FCGI_DATA;
         return is_application ? "a record of a request has request id 0" : NULL;

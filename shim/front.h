@@ -74,6 +74,10 @@ struct front_message {
 };
 void front_send(struct front *front, const struct front_message *message);
 
+/* Requests that wait with something to say say it, as far as the peer takes it. Any of them may be
+ * gone afterwards. */
+void front_write_more(struct front *front);
+
 /* Between these two, what is sent to front from the daemon's read buffer is gathered. */
 void front_cork(struct front *front);
 void front_uncork(struct daemon *daemon);

@@ -129,6 +129,14 @@ static void forget(struct meter *meter, struct worker *worker) {
     free(worker);
 }
 
+/* While the name is half written, the record counts as free: a successor that finds it so after a
+ * kill must not charge somebody whose name is a mixture. */
+static void name_account(struct worker_record *record, const struct account *account, pid_t pid) {
+    __atomic_store_n(&record->pid, 0, __ATOMIC_SEQ_CST);
+    memcpy(record->account, account->counters.name, sizeof record->account);
+    __atomic_store_n(&record->pid, pid, __ATOMIC_SEQ_CST);
+}
+
 static int free_record(struct meter *meter) {
     const struct worker_record *records = counters_workers(meter->counters);
 
@@ -176,8 +184,9 @@ static struct worker *follow(struct meter *meter, pid_t pid, const struct worker
         read_clock(pid, &fresh.cpu_ns);
         fresh.children_ns = stat.children_ns;
     }
+    fresh.pid = 0;
     *record_of(meter, worker) = fresh;
-    memcpy(record_of(meter, worker)->account, worker->account->counters.name, sizeof fresh.account);
+    name_account(record_of(meter, worker), worker->account, pid);
     HASH_ADD(by_pid, meter->workers, pid, sizeof worker->pid, worker);
     return worker;
 }
@@ -212,8 +221,7 @@ void meter_assign(struct meter *meter, struct worker *worker, struct account *ac
     if (worker->account == account)
         return;
     worker->account = account;
-    memcpy(record_of(meter, worker)->account, account->counters.name,
-           sizeof account->counters.name);
+    name_account(record_of(meter, worker), account, worker->pid);
 }
 
 /* The record is written before the charge: killed in between, the nanoseconds since the last

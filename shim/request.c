@@ -233,11 +233,12 @@ static void on_body_progress(void *context) {
 
 static void on_response_progress(void *context) {
     struct request *request = context;
+    bool can_send = front_can_send(request->front);
 
     if (request->response.failure != 0)
         request_refuse(request, PAGE_UNAVAILABLE, strerror(request->response.failure));
-    else if (front_can_send(request->front))
-        request_write_more(request);
+    else if (!can_send || !request_write_more(request))
+        response_resume(request);
 }
 
 /* ---- Leaving before the end ---- */

@@ -88,6 +88,11 @@ void response_end(struct request *request, const uint8_t *content, size_t length
     finish(request);
 }
 
+void response_resume(struct request *request) {
+    if (request->backend != NULL && !buffer_is_full(&request->response))
+        exchange_resume(request->backend);
+}
+
 bool request_write_more(struct request *request) {
     size_t length = 0;
     const uint8_t *content = buffer_peek(&request->response, &length);
@@ -104,8 +109,7 @@ bool request_write_more(struct request *request) {
         return true;
     }
     buffer_consume(&request->response, length);
-    if (request->backend != NULL && !buffer_is_full(&request->response))
-        exchange_resume(request->backend);
+    response_resume(request);
     return true;
 }
 

@@ -16,6 +16,9 @@ void request_count(struct request *request);
 /* Takes the request away from where it waits or runs; what ran is counted. */
 void request_detach(struct request *request);
 
+/* Lets PHP-FPM go on where it was stopped because the buffer of the response was full. */
+void response_resume(struct request *request);
+
 /* content is the last that is said: END_REQUEST follows it, and the request is freed once all of it
  * is with the front. */
 void response_end(struct request *request, const uint8_t *content, size_t length);
