@@ -260,8 +260,9 @@ static void on_connection_end(struct backend *backend, int failure) {
         pool_on_unreachable(pool, failure != 0 ? failure : ECONNRESET);
 }
 
-/* false: the backend was freed. */
-static bool read_all(struct backend *backend) {
+/* Reads what there is. to_end: the peer may have closed behind what it wrote; as its edge has been
+ * seen, nobody would tell again. false: the backend was freed. */
+static bool read_all(struct backend *backend, bool to_end) {
     struct daemon *daemon = backend->pool->daemon;
 
     for (;;) {
@@ -292,7 +293,7 @@ static bool read_all(struct backend *backend) {
             return false;
         }
         /* A short read is the last one, except where writers differ: a child may have written. */
-        if (backend->state != BACKEND_RUNNING && length < READ_BYTES)
+        if (backend->state != BACKEND_RUNNING && length < READ_BYTES && !to_end)
             return true;
     }
 }
@@ -302,7 +303,7 @@ void exchange_resume(struct backend *backend) {
         return;
     backend->is_paused = false;
     /* The edge that tells of a free worker may have come while nobody read. */
-    if (read_all(backend) && backend->state == BACKEND_FINISHING)
+    if (read_all(backend, true) && backend->state == BACKEND_FINISHING)
         backend_check(backend);
 }
 
@@ -350,8 +351,9 @@ void exchange_on_events(struct edge_watch *watch, uint32_t events) {
             drain_abandoned(backend);
         return;
     }
-    bool has_input = (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
-    if (has_input && !backend->is_paused && !read_all(backend))
+    bool is_ending = (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
+    bool has_input = is_ending || (events & EPOLLIN) != 0;
+    if (has_input && !backend->is_paused && !read_all(backend, is_ending))
         return;
     if ((events & EPOLLOUT) != 0 && backend->state == BACKEND_RUNNING)
         exchange_send(backend);

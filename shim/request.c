@@ -233,12 +233,15 @@ static void on_body_progress(void *context) {
 
 static void on_response_progress(void *context) {
     struct request *request = context;
-    bool can_send = front_can_send(request->front);
+    struct front *front = request->front;
 
-    if (request->response.failure != 0)
+    if (request->response.failure != 0) {
         request_refuse(request, PAGE_UNAVAILABLE, strerror(request->response.failure));
-    else if (!can_send || !request_write_more(request))
-        response_resume(request);
+        return;
+    }
+    /* Room in the buffer is room for PHP-FPM, whether or not the front takes anything now. */
+    response_resume(request);
+    front_write_more(front);
 }
 
 /* ---- Leaving before the end ---- */
