@@ -292,6 +292,8 @@ static bool read_all(struct backend *backend, bool to_end) {
             fail(backend, FAILURE_CUT, "PHP-FPM sent what is not FastCGI");
             return false;
         }
+        if (backend->state == BACKEND_ABANDONED)
+            return true; /* what we shut down reads as ended, but its worker still runs */
         /* A short read is the last one, except where writers differ: a child may have written. */
         if (backend->state != BACKEND_RUNNING && length < READ_BYTES && !to_end)
             return true;

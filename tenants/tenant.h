@@ -18,8 +18,8 @@ enum tenant_state { TENANT_ACTIVE, TENANT_SUSPENDED };
 
 struct tenant_param {
     char *name;
-    char *value;      /* the secret itself when is_secret */
-    bool is_secret;   /* came from {"file": PATH} */
+    char *value;    /* the secret itself when is_secret */
+    bool is_secret; /* came from {"file": PATH} */
 };
 
 struct tenant_limits {
@@ -27,34 +27,34 @@ struct tenant_limits {
     unsigned queue;       /* requests waiting */
     unsigned queue_ms;
     unsigned request_ms;
-    unsigned weight;      /* 1..1000 */
+    unsigned weight; /* 1..1000 */
 };
 
 enum plan_over { PLAN_OVER_REFUSE, PLAN_OVER_SLOW };
 
 struct tenant_plan {
-    time_t paid_until;               /* first second that is not paid (UTC), 0: no end */
-    uint64_t cpu_seconds_per_month;  /* 0: no limit */
-    uint64_t requests_per_month;     /* 0: no limit */
+    time_t paid_until;              /* first second that is not paid (UTC), 0: no end */
+    uint64_t cpu_seconds_per_month; /* 0: no limit */
+    uint64_t requests_per_month;    /* 0: no limit */
     enum plan_over over;
-    bool stop_container;             /* "suspended": "stop": its container stops when suspended */
+    bool stop_container; /* "suspended": "stop": its container stops when suspended */
 };
 
 struct tenant {
-    unsigned references;             /* through tenant_ref() and tenant_unref() only */
+    unsigned references; /* through tenant_ref() and tenant_unref() only */
     char id[TENANT_ID_MAX + 1];
-    char *name;                      /* for people; the id when the file has none */
+    char *name; /* for people; the id when the file has none */
     enum tenant_state state;
-    struct string_list hosts;        /* lower case */
-    char *pool;                      /* a pool of the configuration */
-    char *token;                     /* or NULL; what FPMUX_TOKEN must be */
-    struct tenant_param *params;     /* in the file's order */
+    struct string_list hosts;    /* lower case */
+    char *pool;                  /* a pool of the configuration */
+    char *token;                 /* or NULL; what FPMUX_TOKEN must be */
+    struct tenant_param *params; /* in the file's order */
     size_t param_count;
-    struct settings php;             /* only what the file sets */
-    struct tenant_limits limits;     /* with the configuration's defaults filled in */
+    struct settings php;         /* only what the file sets */
+    struct tenant_limits limits; /* with the configuration's defaults filled in */
     struct tenant_plan plan;
-    char *container;                 /* the `container` section as JSON text, or NULL */
-    char *cron;                      /* the `cron` section as JSON text, or NULL */
+    char *container; /* the `container` section as JSON text, or NULL */
+    char *cron;      /* the `cron` section as JSON text, or NULL */
     struct settings labels;
 };
 

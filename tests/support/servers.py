@@ -7,7 +7,7 @@ from support.programs import Program, accepts, free_port, parse_address, wait_un
 
 # Folding of literal ini_get() calls off: with it on, OPcache would write one tenant's value into
 # bytecode that all tenants share.
-OPTIMIZATION_LEVEL = "0x7FFEBFFE"
+OPTIMIZATION_LEVEL = "0x7FFEBF7E"
 MODULES = "/usr/lib/apache2/modules"
 
 
