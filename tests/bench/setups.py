@@ -21,9 +21,6 @@ CONNECTIONS = 32  # of the load generator; Apache drops idle ones when its threa
 PAPER_WORKERS = 16  # of FPM; 8 to 64 make little difference
 WORKERS = 4       # FPM workers behind fpmux and behind the relay
 
-# Pass 1 and constant propagation (bits 0x81) fold a literal ini_get(), across tenants.
-OPTIMIZATION_LEVEL = "0x7FFEBF7E"
-
 FORM = "text=" + "x" * 2043
 REUSE = "enablereuse=on retry=0"
 ROOT_FILES = {
@@ -134,8 +131,7 @@ class Setup:
         return self.stack.enter_context(program)
 
     def fpm(self, workers, listen="unix"):
-        return self.start(Fpm(self.place, listen, workers,
-                              ini={"opcache.optimization_level": OPTIMIZATION_LEVEL}))
+        return self.start(Fpm(self.place, listen, workers))
 
     def _relay(self):
         relay = Relay(self.place, self.fpm(WORKERS).address, self.build)
