@@ -163,9 +163,13 @@ static bool is_page(struct text name, const char *page) {
     return page != NULL && strlen(page) == name.length && memcmp(name.data, page, name.length) == 0;
 }
 
-/* Whether PHP-FPM would answer with its own page, which tells about other tenants' requests. It
- * compares SCRIPT_NAME as it is; the resolved form is refused as well, in case somebody resolves
- * it after us. */
+/* ---- PHP-FPM's own pages, which tell about other tenants' requests ----
+ *
+ * PHP-FPM shows them when what it takes for the URI is its status_path or ping_path, byte by byte.
+ * That is SCRIPT_NAME; the resolved form is refused as well, in case somebody resolves it after us.
+ * But it is PATH_INFO with cgi.fix_pathinfo=0, and some beginning of PATH_INFO, cut at a length of
+ * the client's choosing, when there is no such script but a file where it looks for a directory:
+ * /robots.txt/x.php/status/y.php showed the status page of PHP-FPM 8.2. */
 static bool is_fpm_page(struct text name, const struct pool_config *pool) {
     char resolved[SCRIPT_PATH_MAX];
 
@@ -177,6 +181,13 @@ static bool is_fpm_page(struct text name, const struct pool_config *pool) {
         return false;
     struct text path = {resolved, resolve(name, resolved)};
     return is_page(path, pool->status_path) || is_page(path, pool->ping_path);
+}
+
+static bool begins_with_page(struct text path_info, const char *page) {
+    if (page == NULL)
+        return false;
+    size_t length = strlen(page);
+    return path_info.length >= length && memcmp(path_info.data, page, length) == 0;
 }
 
 /* PHP-FPM may be set to decode SCRIPT_FILENAME (fastcgi.script_path_encoded=0): the decoded form
@@ -255,5 +266,8 @@ struct refusal script_resolve(const struct params *params, const struct pool_con
         return (struct refusal){403, "SCRIPT_NAME is a page of PHP-FPM itself"};
     if (script->path_info_length == 0)
         copy(path_info, script->path_info, &script->path_info_length);
+    struct text behind = {script->path_info, script->path_info_length};
+    if (begins_with_page(behind, pool->status_path) || begins_with_page(behind, pool->ping_path))
+        return (struct refusal){403, "PATH_INFO begins like a page of PHP-FPM itself"};
     return (struct refusal){0};
 }

@@ -22,7 +22,8 @@ struct script {
 
 /* Resolves what params says against the pool. 400: CR or LF in a path (params_decode()
  * refused NUL), too long; 403: outside the root,
- * no allowed suffix, FPM's status or ping path. */
+ * no allowed suffix, FPM's status or ping path as SCRIPT_NAME or
+ * as the beginning of PATH_INFO. */
 struct refusal script_resolve(const struct params *params, const struct pool_config *pool,
                               struct script *script);
 

@@ -333,6 +333,27 @@ static void test_script_name_that_becomes_a_page_of_fpm_when_cut_is_refused(void
                    403);
 }
 
+/* Where /var/www/html/robots.txt is a file, PHP-FPM takes the first of these for
+ * SCRIPT_NAME=/status: as many bytes off PATH_INFO as "/b.php" has. With cgi.fix_pathinfo=0 it
+ * takes the third. */
+static void test_script_path_info_that_begins_like_a_page_of_fpm_is_refused(void **state) {
+    static const struct sent all[] = {
+        {"proxy:fcgi://h/var/www/html/robots.txt/b.php/status/b.php", "/robots.txt/b.php", NULL},
+        {"/var/www/html/robots.txt/b.php", "/robots.txt/b.php", "/statusXXXXXX"},
+        {"/var/www/html/x.php", "/x.php", "/status"},
+        {"/var/www/html/x.php/ping", "/x.php/ping", NULL},
+    };
+    struct pool_config pool = make_pool("/var/www/html");
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+        assert_refused(&pool, all[i], 403);
+    assert_script(&pool, (struct sent){"/var/www/html/x.php", "/x.php", "/a/status"},
+                  (struct sent){"/var/www/html/x.php", "/x.php", "/a/status"});
+    pool.status_path = NULL;
+    assert_script(&pool, all[2], (struct sent){"/var/www/html/x.php", "/x.php", "/status"});
+}
+
 static void test_script_name_like_a_page_of_fpm_that_is_off_runs(void **state) {
     struct pool_config pool = make_pool("/var/www/html");
 
@@ -365,6 +386,7 @@ int main(void) {
         cmocka_unit_test(test_script_path_that_is_too_long_is_refused),
         cmocka_unit_test(test_script_name_of_a_page_of_fpm_is_refused),
         cmocka_unit_test(test_script_name_that_becomes_a_page_of_fpm_when_cut_is_refused),
+        cmocka_unit_test(test_script_path_info_that_begins_like_a_page_of_fpm_is_refused),
         cmocka_unit_test(test_script_name_like_a_page_of_fpm_that_is_off_runs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
