@@ -121,6 +121,7 @@ static uint8_t look_up_long(const uint8_t *name, size_t length) {
     switch (length) {
     case 12:
         RETURN_IF("FPMUX_TENANT", PARAM_FPMUX_TENANT)
+        RETURN_IF("REDIRECT_URL", PARAM_REDIRECT_URL)
         RETURN_IF("CONTENT_TYPE", NAME_CONTENT_TYPE)
         RETURN_IF("HTTP_REFERER", NAME_HTTP_REFERER)
         RETURN_IF("QUERY_STRING", NAME_QUERY_STRING)
@@ -197,6 +198,7 @@ uint32_t name_hash(const uint8_t *name, size_t length) {
 }
 
 const bool name_class_passes[NAME_CLASS_COUNT] = {
+    [PARAM_REDIRECT_URL] = true,
     [PARAM_REMOTE_ADDR] = true,
     [PARAM_REQUEST_METHOD] = true,
     [PARAM_REQUEST_URI] = true,

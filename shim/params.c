@@ -285,8 +285,34 @@ static struct refusal check_request(const struct params *params,
     return (struct refusal){0};
 }
 
-static void write_script(struct writer *writer, const struct script *script) {
-    write_pair(writer, "SCRIPT_FILENAME", 15, script->filename, script->filename_length);
+static const char proxy_prefix[] = "proxy:fcgi://localhost";
+enum { PROXY_PREFIX_LENGTH = sizeof(proxy_prefix) - 1 };
+
+/* With a plain path, PHP-FPM takes a REDIRECT_URL for that of mod_fastcgi and drops PATH_INFO; with
+ * the prefix of mod_proxy_fcgi it does not. Apache's rewriting to /index.php/... sends both. Behind
+ * the prefix PHP-FPM cuts from a '?' on, so a path that has one must stay plain. */
+static bool needs_proxy_prefix(const struct params *params, const struct script *script) {
+    return script->path_info_length > 0 && is_sent(params, PARAM_REDIRECT_URL) &&
+           memchr(script->filename, '?', script->filename_length) == NULL;
+}
+
+static void write_filename(struct writer *writer, const struct params *params,
+                           const struct script *script) {
+    char prefixed[PROXY_PREFIX_LENGTH + SCRIPT_PATH_MAX];
+
+    if (!needs_proxy_prefix(params, script)) {
+        write_pair(writer, "SCRIPT_FILENAME", 15, script->filename, script->filename_length);
+        return;
+    }
+    memcpy(prefixed, proxy_prefix, PROXY_PREFIX_LENGTH);
+    memcpy(prefixed + PROXY_PREFIX_LENGTH, script->filename, script->filename_length);
+    write_pair(writer, "SCRIPT_FILENAME", 15, prefixed,
+               PROXY_PREFIX_LENGTH + script->filename_length);
+}
+
+static void write_script(struct writer *writer, const struct params *params,
+                         const struct script *script) {
+    write_filename(writer, params, script);
     write_pair(writer, "SCRIPT_NAME", 11, script->name, script->name_length);
     if (script->path_info_length > 0)
         write_pair(writer, "PATH_INFO", 9, script->path_info, script->path_info_length);
@@ -306,7 +332,10 @@ static void write_content_length(struct writer *writer, const struct params *par
  * did not fit into the first, so both together hold more than one record can. */
 static size_t room_for(const struct params *params, const struct params_request *request,
                        const struct script *script) {
-    enum { SCRIPT_PAIRS = 15 + 11 + 9 + 3 * 8, CONTENT_LENGTH_PAIR = 14 + 8 + NUMBER_MAX };
+    enum {
+        SCRIPT_PAIRS = 15 + 11 + 9 + 3 * 8 + PROXY_PREFIX_LENGTH,
+        CONTENT_LENGTH_PAIR = 14 + 8 + NUMBER_MAX
+    };
     size_t content = params->length + request->rules->document_root.length + SCRIPT_PAIRS +
                      script->filename_length + script->name_length + script->path_info_length +
                      CONTENT_LENGTH_PAIR + request->block->params.length +
@@ -334,7 +363,7 @@ struct refusal params_build(const struct params *params, const struct params_req
     select_pairs(params, request, &selection);
     write_selection(&writer, &selection);
     write_pairs(&writer, &request->rules->document_root);
-    write_script(&writer, &script);
+    write_script(&writer, params, &script);
     write_content_length(&writer, params, request->body_length);
     write_pairs(&writer, &request->block->params);
     if (request->with_php)

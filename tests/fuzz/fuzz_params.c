@@ -119,18 +119,34 @@ static void check_value(const struct wire_pairs *pairs, const char *name, const 
     require(wire_is_value(wire_find(pairs, name), value));
 }
 
-static void check_script(const struct wire_pairs *pairs, const struct pool_config *pool) {
-    const struct fcgi_pair *script = wire_find(pairs, "SCRIPT_FILENAME");
-    size_t root_length = strcmp(pool->root, "/") == 0 ? 0 : strlen(pool->root);
+static const char prefix[] = "proxy:fcgi://localhost";
 
-    require(count_in_php(pairs, "SCRIPT_FILENAME") == 1 && script->value_length > root_length + 4);
-    require(memcmp(script->value, pool->root, root_length) == 0);
-    require(script->value[root_length] == '/');
-    require(memcmp(script->value + script->value_length - 4, ".php", 4) == 0);
-    require(memmem(script->value, script->value_length, "/../", 4) == NULL);
-    require(memmem(script->value, script->value_length, "//", 2) == NULL);
+/* As PHP-FPM reads it: without the prefix, and then only up to a '?'. */
+static void check_path(const struct fcgi_pair *pair, const struct pool_config *pool) {
+    size_t root_length = strcmp(pool->root, "/") == 0 ? 0 : strlen(pool->root);
+    const char *path = (const char *)pair->value;
+    size_t length = pair->value_length;
+
+    if (length > sizeof(prefix) && memcmp(path, prefix, sizeof(prefix) - 1) == 0) {
+        path += sizeof(prefix) - 1;
+        length -= sizeof(prefix) - 1;
+        require(memchr(path, '?', length) == NULL);
+    }
+    require(length > root_length + 4 && memcmp(path, pool->root, root_length) == 0);
+    require(path[root_length] == '/');
+    require(memcmp(path + length - 4, ".php", 4) == 0);
+    require(memmem(path, length, "/../", 4) == NULL && memmem(path, length, "//", 2) == NULL);
+}
+
+static void check_script(const struct wire_pairs *pairs, const struct pool_config *pool) {
+    const struct fcgi_pair *path_info = wire_find(pairs, "PATH_INFO");
+
+    require(count_in_php(pairs, "SCRIPT_FILENAME") == 1);
+    check_path(wire_find(pairs, "SCRIPT_FILENAME"), pool);
     require(pool->status_path == NULL ||
             !wire_is_value(wire_find(pairs, "SCRIPT_NAME"), pool->status_path));
+    require(pool->status_path == NULL || path_info == NULL || path_info->value_length < 7 ||
+            memcmp(path_info->value, "/status", 7) != 0);
 }
 
 static void check_output(const struct bytes *out, const struct pool_config *pool) {

@@ -99,7 +99,9 @@ static inline bool wire_read(const uint8_t *data, size_t length, uint16_t reques
 }
 
 static inline bool wire_is_named(const struct fcgi_pair *pair, const char *name) {
-    return pair->name_length == strlen(name) && memcmp(pair->name, name, pair->name_length) == 0;
+    size_t length = strlen(name);
+
+    return pair->name_length == length && (length == 0 || memcmp(pair->name, name, length) == 0);
 }
 
 static inline size_t wire_count(const struct wire_pairs *pairs, const char *name) {

@@ -386,6 +386,27 @@ static void test_params_path_info_is_left_out_when_there_is_none(void **state) {
     assert_absent(fixture, "PATH_INFO");
 }
 
+/* PHP-FPM drops PATH_INFO when there is a REDIRECT_URL and SCRIPT_FILENAME is a plain path. */
+static void test_params_path_info_survives_a_rewrite_in_apache(void **state) {
+    struct fixture *fixture = *state;
+
+    build(fixture, SENT(NECESSARY, "REDIRECT_URL", "/a", "PATH_INFO", "/a"));
+    assert_value(fixture, "SCRIPT_FILENAME", "proxy:fcgi://localhost/var/www/html/x.php");
+    assert_value(fixture, "PATH_INFO", "/a");
+    assert_value(fixture, "REDIRECT_URL", "/a");
+    build(fixture, SENT(NECESSARY, "REDIRECT_URL", "/a"));
+    assert_value(fixture, "SCRIPT_FILENAME", "/var/www/html/x.php");
+}
+
+/* It would run /var/www/html/a, which is not what was judged. */
+static void test_params_path_with_a_question_mark_gets_no_prefix(void **state) {
+    struct fixture *fixture = *state;
+
+    build(fixture, SENT(NECESSARY, "SCRIPT_FILENAME", "/var/www/html/a?b.php", "REDIRECT_URL", "/a",
+                        "PATH_INFO", "/a"));
+    assert_value(fixture, "SCRIPT_FILENAME", "/var/www/html/a?b.php");
+}
+
 static void test_params_without_method_or_script_are_refused(void **state) {
     struct fixture *fixture = *state;
 
@@ -633,6 +654,8 @@ int main(void) {
         PARAMS_TEST(test_params_names_of_127_and_128_bytes_pass),
         PARAMS_TEST(test_params_script_is_resolved),
         PARAMS_TEST(test_params_path_info_is_left_out_when_there_is_none),
+        PARAMS_TEST(test_params_path_info_survives_a_rewrite_in_apache),
+        PARAMS_TEST(test_params_path_with_a_question_mark_gets_no_prefix),
         PARAMS_TEST(test_params_without_method_or_script_are_refused),
         PARAMS_TEST(test_params_of_a_script_outside_are_refused),
         PARAMS_TEST(test_params_content_length_has_to_be_the_bodys),

@@ -35,11 +35,12 @@ static int tear_down(void **state) {
 static void test_params_known_names_are_found(void **state) {
     struct bytes *wire = *state;
     static const char *const names[PARAM_COUNT] = {
-        [PARAM_CONTENT_LENGTH] = "CONTENT_LENGTH", [PARAM_FPMUX_TENANT] = "FPMUX_TENANT",
-        [PARAM_FPMUX_TOKEN] = "FPMUX_TOKEN",       [PARAM_PATH_INFO] = "PATH_INFO",
-        [PARAM_REMOTE_ADDR] = "REMOTE_ADDR",       [PARAM_REQUEST_METHOD] = "REQUEST_METHOD",
-        [PARAM_REQUEST_URI] = "REQUEST_URI",       [PARAM_SCRIPT_FILENAME] = "SCRIPT_FILENAME",
-        [PARAM_SCRIPT_NAME] = "SCRIPT_NAME",       [PARAM_SERVER_NAME] = "SERVER_NAME",
+        [PARAM_CONTENT_LENGTH] = "CONTENT_LENGTH",   [PARAM_FPMUX_TENANT] = "FPMUX_TENANT",
+        [PARAM_FPMUX_TOKEN] = "FPMUX_TOKEN",         [PARAM_PATH_INFO] = "PATH_INFO",
+        [PARAM_REDIRECT_URL] = "REDIRECT_URL",       [PARAM_REMOTE_ADDR] = "REMOTE_ADDR",
+        [PARAM_REQUEST_METHOD] = "REQUEST_METHOD",   [PARAM_REQUEST_URI] = "REQUEST_URI",
+        [PARAM_SCRIPT_FILENAME] = "SCRIPT_FILENAME", [PARAM_SCRIPT_NAME] = "SCRIPT_NAME",
+        [PARAM_SERVER_NAME] = "SERVER_NAME",
     };
 
     for (int i = 0; i < PARAM_COUNT; i++) {
