@@ -154,13 +154,21 @@ static void on_end_request(struct backend *backend) {
     request_on_end(request);
 }
 
+/* Output after END_REQUEST comes under the old id: it must not reach the next client. */
+static bool is_current(const struct backend *backend) {
+    return backend->request != NULL && backend->decoder.header.request_id == backend->request_id;
+}
+
+static void on_header(struct backend *backend) {
+    if (is_current(backend))
+        backend->has_answered = true;
+}
+
 static void on_content(struct backend *backend, const uint8_t *piece, size_t length) {
     const struct fcgi_header *header = &backend->decoder.header;
 
-    /* Output after END_REQUEST comes under the old id: it must not reach the next client. */
-    if (backend->request == NULL || header->request_id != backend->request_id)
+    if (!is_current(backend))
         return;
-    backend->has_answered = true;
     if (header->type == FCGI_STDOUT)
         request_on_stdout(backend->request, piece, length);
     else if (header->type == FCGI_STDERR)
@@ -173,8 +181,7 @@ static void on_record_end(struct backend *backend) {
     if (backend->state == BACKEND_ASKING && header->type == FCGI_GET_VALUES_RESULT) {
         pool_on_reachable(backend->pool);
         backend_set_state(backend, BACKEND_IDLE);
-    } else if (header->type == FCGI_END_REQUEST && backend->request != NULL &&
-               header->request_id == backend->request_id) {
+    } else if (header->type == FCGI_END_REQUEST && is_current(backend)) {
         on_end_request(backend);
     }
 }
@@ -193,7 +200,9 @@ static bool take_input(struct backend *backend, const uint8_t *input, size_t len
             return true;
         if (event == FCGI_EVENT_BROKEN)
             return false;
-        if (event == FCGI_EVENT_CONTENT)
+        if (event == FCGI_EVENT_BEGIN)
+            on_header(backend);
+        else if (event == FCGI_EVENT_CONTENT)
             on_content(backend, piece, piece_length);
         else if (event == FCGI_EVENT_END)
             on_record_end(backend);
@@ -250,7 +259,7 @@ static void on_connection_end(struct backend *backend, int failure) {
     if (!was_asking && failure == 0 && !pool->stays_after_values &&
         (!backend->has_run || !backend->has_answered) && backend->state != BACKEND_ABANDONED)
         pool->closes_after_values = true;
-    if (backend->has_answered)
+    if (backend->has_answered || !fcgi_decoder_is_between_records(&backend->decoder))
         fail(backend, FAILURE_CUT, "PHP-FPM's worker died while it answered");
     else if (failure == 0)
         fail(backend, FAILURE_DRAINED, "PHP-FPM closed the connection without an answer");
