@@ -36,7 +36,7 @@ class Request:
         self.is_kept = bool(flags & fcgi.KEEP_CONN)
         self.role = role
         self.pairs = []
-        self.body = b""
+        self.body = bytearray()
         self.params_records = []
 
     @property
@@ -54,11 +54,10 @@ class Connection:
         self.socket = sock
         self.number = number
         self.request = None   # the current one
-        self.raw = b""        # all bytes read
         self.is_open = True
 
     def read_exactly(self, count):
-        data = b""
+        data = bytearray()
         while len(data) < count:
             try:
                 piece = self.socket.recv(count - len(data))
@@ -67,8 +66,7 @@ class Connection:
             if not piece:
                 raise Gone
             data += piece
-        self.raw += data
-        return data
+        return bytes(data)
 
     def read_record(self):
         header = self.read_exactly(8)

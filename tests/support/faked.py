@@ -1,6 +1,7 @@
 """fpmux in front of the scriptable fake FPM: what a test of one exchange needs."""
 
 import array
+import contextlib
 import fcntl
 import json
 import termios
@@ -30,6 +31,8 @@ class Faked:
 
     def __init__(self, place, listen="unix", pool=None, tenant=None, **config):
         self.gates = {}
+        self.lock = threading.Lock()
+        self.working = self.most_working = 0  # requests that workers are at
         self.place = place
         self.fpm = fake_fpm.FakeFpm(place, listen, [fake_fpm.read_request(), self._reply])
         self.fpmux = Fpmux(place, self.fpm.address, ROOT, pool=pool, **config)
@@ -39,10 +42,25 @@ class Faked:
         return self.gates.setdefault(name, threading.Event())
 
     def _reply(self, connection):
-        name = connection.request.params.get("QUERY_STRING")
-        if name:
-            fake_fpm.hold(self.gate(name))(connection)
-        fake_fpm.answer(describe)(connection)
+        params = connection.request.params
+        if params.get("SCRIPT_NAME") == "/opcache.php":  # fpmux asks how OPcache is set
+            fake_fpm.answer(b"fpmux-safe")(connection)
+            return
+        with self._at_work():
+            if params.get("QUERY_STRING"):
+                fake_fpm.hold(self.gate(params["QUERY_STRING"]))(connection)
+            fake_fpm.answer(describe)(connection)
+
+    @contextlib.contextmanager
+    def _at_work(self):
+        with self.lock:
+            self.working += 1
+            self.most_working = max(self.most_working, self.working)
+        try:
+            yield
+        finally:
+            with self.lock:
+                self.working -= 1
 
     def params(self, script="/x.php", method="GET", body=None, tenant="one", **more):
         return fcgi.web_params(ROOT, script, method, body, f"{tenant}.test", **more)
