@@ -11,6 +11,15 @@ OPTIMIZATION_LEVEL = "0x7FFEBF7E"
 MODULES = "/usr/lib/apache2/modules"
 
 
+def is_running(pid):
+    """False also for a process that has ended and is not reaped yet."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8") as stat:
+            return stat.read().rpartition(") ")[2][0] not in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
 class Fpm(Program):
     """php-fpm: a master as root, workers as www-data."""
 
@@ -57,7 +66,7 @@ class Fpm(Program):
             os.kill(pid, signal.SIGKILL)
         self.process.wait()
         self.process = None
-        wait_until(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in pids), "workers gone")
+        wait_until(lambda: not any(is_running(pid) for pid in pids), "workers gone")
 
 
 class WebServer(Program):
