@@ -150,11 +150,13 @@ int backend_open(struct pool *pool) {
         return result;
     }
     backend->pool = pool;
-    backend->watch = (struct edge_watch){.fd = fd, .on_events = exchange_on_events};
+    backend->watch = (struct watch){.fd = fd,
+                                    .events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
+                                    .on_events = exchange_on_events};
     fcgi_decoder_init(&backend->decoder);
     bytes_init(&backend->unsent, SIZE_MAX / 2); /* bounded by one writev() */
     list(backend, BACKEND_CONNECTING);
-    int failure = edge_add(&pool->daemon->edge, &backend->watch);
+    int failure = poller_add(&pool->daemon->poller, &backend->watch);
     if (failure != 0) {
         backend_close(backend);
         return failure;
@@ -166,7 +168,7 @@ int backend_open(struct pool *pool) {
 
 void backend_close(struct backend *backend) {
     backend_settle(backend);
-    edge_remove(&backend->pool->daemon->edge, &backend->watch);
+    poller_remove(&backend->pool->daemon->poller, &backend->watch);
     unlist(backend);
     backend->pool->has_work = true;
     close(backend->watch.fd);

@@ -23,8 +23,8 @@
 #include <sys/types.h>
 
 #include "shim/bytes.h"
-#include "shim/edge.h"
 #include "shim/fcgi.h"
+#include "shim/poller.h"
 
 struct account;
 struct pool;
@@ -43,7 +43,7 @@ enum backend_state {
 };
 
 struct backend {
-    struct edge_watch watch; /* watch.fd is the socket */
+    struct watch watch; /* watch.fd is the socket */
     struct pool *pool;
     enum backend_state state;
     struct backend *next; /* in pool->backends[state] */

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -49,14 +50,6 @@ static void turn(struct daemon *daemon) {
     }
 }
 
-static void on_before_poll(uv_prepare_t *prepare) {
-    turn(prepare->data);
-}
-
-static void on_after_poll(uv_check_t *check) {
-    turn(check->data);
-}
-
 /* ---- Stopping ---- */
 
 static void begin_stop(struct daemon *daemon) {
@@ -78,7 +71,7 @@ static void go_on_stopping(struct daemon *daemon) {
             front_break(front, NULL);
     turn(daemon);
     if (daemon->fronts == NULL)
-        uv_stop(&daemon->loop);
+        daemon->is_stopped = true;
 }
 
 static void on_signal(uv_signal_t *signal, int number) {
@@ -111,12 +104,18 @@ static void on_tick(uv_timer_t *timer) {
         go_on_stopping(daemon);
 }
 
-static void on_registry_news(uv_poll_t *poll, int status, int events) {
-    struct daemon *daemon = poll->data;
+static struct daemon *daemon_of(struct watch *watch, size_t offset) {
+    return (struct daemon *)((char *)watch - offset);
+}
 
-    (void)status;
+static void on_registry_news(struct watch *watch, uint32_t events) {
     (void)events;
-    registry_process(daemon->registry);
+    registry_process(daemon_of(watch, offsetof(struct daemon, registry_watch))->registry);
+}
+
+static void on_loop_news(struct watch *watch, uint32_t events) {
+    (void)events;
+    daemon_of(watch, offsetof(struct daemon, loop_watch))->has_loop_news = true;
 }
 
 static void on_change(void *context, struct tenant *before, struct tenant *after) {
@@ -180,26 +179,29 @@ static int open_registry(struct daemon *daemon, struct error *error) {
         return -1;
     if (registry_load(daemon->registry, error) < 0)
         return -1;
-    daemon->registry_poll.data = daemon;
-    uv_poll_init(&daemon->loop, &daemon->registry_poll, registry_watch_fd(daemon->registry));
-    return uv_poll_start(&daemon->registry_poll, UV_READABLE, on_registry_news);
+    daemon->registry_watch = (struct watch){.fd = registry_watch_fd(daemon->registry),
+                                            .events = EPOLLIN,
+                                            .on_events = on_registry_news};
+    return poller_add(&daemon->poller, &daemon->registry_watch);
 }
 
-static void start_handles(struct daemon *daemon) {
+static int start_handles(struct daemon *daemon) {
     static const int stops[] = {SIGTERM, SIGINT};
 
-    daemon->tick.data = daemon->before_poll.data = daemon->after_poll.data = daemon;
+    daemon->tick.data = daemon;
     uv_timer_init(&daemon->loop, &daemon->tick);
     uv_timer_start(&daemon->tick, on_tick, TICK_MS, TICK_MS);
-    uv_prepare_init(&daemon->loop, &daemon->before_poll);
-    uv_prepare_start(&daemon->before_poll, on_before_poll);
-    uv_check_init(&daemon->loop, &daemon->after_poll);
-    uv_check_start(&daemon->after_poll, on_after_poll);
     for (size_t i = 0; i < sizeof stops / sizeof stops[0]; i++) {
         daemon->signals[i].data = daemon;
         uv_signal_init(&daemon->loop, &daemon->signals[i]);
         uv_signal_start(&daemon->signals[i], on_signal, stops[i]);
     }
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGHUP, SIG_IGN); /* the registry is followed anyway */
+    daemon->loop_watch = (struct watch){
+        .fd = uv_backend_fd(&daemon->loop), .events = EPOLLIN, .on_events = on_loop_news};
+    uv_run(&daemon->loop, UV_RUN_NOWAIT); /* registers what was started with the kernel */
+    return poller_add(&daemon->poller, &daemon->loop_watch);
 }
 
 /* One descriptor per front, backend, listener and worker: as many as the system allows. */
@@ -232,12 +234,11 @@ struct daemon *daemon_new(const struct config *config, struct error *error, int 
     daemon->config = config;
     raise_descriptor_limit();
     make_instance_name(daemon);
-    signal(SIGPIPE, SIG_IGN);
-    int result = edge_init(&daemon->edge, &daemon->loop);
+    int result = poller_init(&daemon->poller);
+    if (result == 0)
+        result = start_handles(daemon);
     if (result != 0)
         error_set(error, "epoll: %s", strerror(-result));
-    else
-        start_handles(daemon);
     if (result == 0)
         result = open_state(daemon, error);
     if (result == 0) {
@@ -258,7 +259,16 @@ void daemon_run(struct daemon *daemon) {
     log_notice("fpmux %s: ready: %zu tenants, %zu in error, %zu pools", FPMUX_VERSION,
                registry_count(daemon->registry), registry_error_count(daemon->registry),
                daemon->config->pool_count);
-    uv_run(&daemon->loop, UV_RUN_DEFAULT);
+    while (!daemon->is_stopped) {
+        turn(daemon);
+        uv_update_time(&daemon->loop);
+        poller_wait(&daemon->poller, uv_backend_timeout(&daemon->loop));
+        uv_update_time(&daemon->loop);
+        if (daemon->has_loop_news || uv_backend_timeout(&daemon->loop) == 0) {
+            daemon->has_loop_news = false;
+            uv_run(&daemon->loop, UV_RUN_NOWAIT);
+        }
+    }
 }
 
 /* ---- End ---- */
@@ -277,11 +287,10 @@ void daemon_free(struct daemon *daemon) {
         for (size_t i = 0; i < daemon->config->pool_count && daemon->pools[i].daemon != NULL; i++)
             pool_deinit(&daemon->pools[i]);
     sites_free(&daemon->sites);
-    edge_close(&daemon->edge);
-    uv_run(&daemon->loop, UV_RUN_NOWAIT); /* the closing callbacks of the above */
     uv_walk(&daemon->loop, close_handle, NULL);
     uv_run(&daemon->loop, UV_RUN_DEFAULT);
     uv_loop_close(&daemon->loop);
+    poller_deinit(&daemon->poller);
     if (daemon->registry != NULL)
         registry_close(daemon->registry);
     folder_stop(daemon->folder);

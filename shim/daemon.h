@@ -1,4 +1,6 @@
-/* What the modules of the running daemon share: one process, one loop, no locks.
+/* What the modules of the running daemon share: one process, one loop, no locks. Sockets are
+ * watched by the poller, the rest (timer, signals, threads) is libuv's, which the poller watches,
+ * too.
  *
  *   web servers ──> listener ──> front ──> request ──> pool ──> backend ──> PHP-FPM
  *                                  ^          │          └ schedule            │
@@ -16,11 +18,11 @@
 #include <uv.h>
 
 #include "shim/buffer.h"
-#include "shim/edge.h"
 #include "shim/front.h"
 #include "shim/meter.h"
 #include "shim/page.h"
 #include "shim/params.h"
+#include "shim/poller.h"
 #include "shim/pool.h"
 #include "shim/site.h"
 #include "tenants/config.h"
@@ -46,7 +48,9 @@ struct daemon {
     struct listener *tenant_listeners; /* uthash by tenant */
     struct front *fronts;              /* list of all */
     struct front *broken_fronts;       /* list of those to be closed at the end of the turn */
-    struct edge edge;
+    struct poller poller;
+    struct watch loop_watch; /* libuv's own descriptor */
+    struct watch registry_watch;
     struct spool spool;
     struct cork cork;
     struct params params;            /* scratch: of the request being judged */
@@ -55,12 +59,11 @@ struct daemon {
     uint16_t backend_request_id;     /* last one given out, 1..65535 */
     char instance[9];                /* random; the first part of request ids */
     bool has_paused_listeners;       /* descriptors ran out */
+    bool has_loop_news;              /* libuv has something to do */
+    bool is_stopped;
     bool is_stopping;
     uint64_t stop_by_ms; /* of the loop's clock */
     uv_timer_t tick;
-    uv_prepare_t before_poll;
-    uv_check_t after_poll;
-    uv_poll_t registry_poll;
     uv_signal_t signals[2];
 };
 

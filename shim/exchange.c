@@ -347,7 +347,7 @@ static void drain_abandoned(struct backend *backend) {
     }
 }
 
-void exchange_on_events(struct edge_watch *watch, uint32_t events) {
+void exchange_on_events(struct watch *watch, uint32_t events) {
     struct backend *backend = (struct backend *)watch; /* its first member */
 
     if (backend->state == BACKEND_CONNECTING) {

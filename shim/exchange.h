@@ -5,7 +5,7 @@
 #include <stdint.h>
 
 struct backend;
-struct edge_watch;
+struct watch;
 struct request;
 
 /* Hands a request to an IDLE backend. */
@@ -18,6 +18,6 @@ void exchange_send(struct backend *backend);
 void exchange_resume(struct backend *backend);
 
 /* The socket has news: EPOLL* bits. */
-void exchange_on_events(struct edge_watch *watch, uint32_t events);
+void exchange_on_events(struct watch *watch, uint32_t events);
 
 #endif

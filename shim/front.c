@@ -22,29 +22,27 @@ enum {
 
 /* ---- Lifecycle ---- */
 
-static void on_poll(uv_poll_t *poll, int status, int events);
+static void on_events(struct watch *watch, uint32_t events);
 
-static void set_events(struct front *front, int events) {
-    if (front->events == events || front->is_broken)
-        return;
-    front->events = events;
-    if (events == 0)
-        uv_poll_stop(&front->poll);
-    else
-        uv_poll_start(&front->poll, events, on_poll);
+static void set_events(struct front *front, uint32_t events) {
+    if (!front->is_broken)
+        poller_change(&front->daemon->poller, &front->watch, events);
 }
 
 bool front_open(struct daemon *daemon, int fd, bool is_tcp, const char *tenant) {
     struct front *front = calloc(1, sizeof *front);
 
-    if (front == NULL || uv_poll_init(&daemon->loop, &front->poll, fd) != 0) {
+    if (front == NULL) {
+        close(fd);
+        return false;
+    }
+    front->watch = (struct watch){.fd = fd, .events = EPOLLIN, .on_events = on_events};
+    if (poller_add(&daemon->poller, &front->watch) != 0) {
         free(front);
         close(fd);
         return false;
     }
-    front->poll.data = front;
     front->daemon = daemon;
-    front->fd = fd;
     front->is_tcp = is_tcp;
     snprintf(front->tenant, sizeof front->tenant, "%s", tenant);
     fcgi_decoder_init(&front->decoder);
@@ -54,7 +52,6 @@ bool front_open(struct daemon *daemon, int fd, bool is_tcp, const char *tenant) 
     if (daemon->fronts != NULL)
         daemon->fronts->previous = front;
     daemon->fronts = front;
-    set_events(front, UV_READABLE);
     return true;
 }
 
@@ -73,15 +70,6 @@ void front_break(struct front *front, const char *reason) {
     front->daemon->broken_fronts = front;
 }
 
-static void on_closed(uv_handle_t *handle) {
-    struct front *front = handle->data;
-
-    close(front->fd);
-    bytes_deinit(&front->values);
-    bytes_deinit(&front->unsent);
-    free(front);
-}
-
 void front_close(struct front *front) {
     while (front->requests != NULL)
         request_on_front_gone(front->requests); /* forgets itself */
@@ -91,7 +79,11 @@ void front_close(struct front *front) {
         front->daemon->fronts = front->next;
     if (front->next != NULL)
         front->next->previous = front->previous;
-    uv_close((uv_handle_t *)&front->poll, on_closed);
+    poller_remove(&front->daemon->poller, &front->watch);
+    close(front->watch.fd);
+    bytes_deinit(&front->values);
+    bytes_deinit(&front->unsent);
+    free(front);
 }
 
 void front_describe(const struct front *front, char *text, size_t size) {
@@ -102,12 +94,12 @@ void front_describe(const struct front *front, char *text, size_t size) {
     if (!front->is_tcp) {
         struct ucred peer_process = {0};
         length = sizeof peer_process;
-        getsockopt(front->fd, SOL_SOCKET, SO_PEERCRED, &peer_process, &length);
+        getsockopt(front->watch.fd, SOL_SOCKET, SO_PEERCRED, &peer_process, &length);
         snprintf(text, size, "unix%s%s pid %d uid %d", front->tenant[0] != '\0' ? ":" : "",
                  front->tenant, (int)peer_process.pid, (int)peer_process.uid);
         return;
     }
-    if (getpeername(front->fd, (struct sockaddr *)&peer, &length) == 0) {
+    if (getpeername(front->watch.fd, (struct sockaddr *)&peer, &length) == 0) {
         if (peer.ss_family == AF_INET)
             uv_ip4_name((struct sockaddr_in *)&peer, name, sizeof name);
         else
@@ -163,7 +155,7 @@ static void finish_sending(struct front *front) {
         front_break(front, NULL);
         return;
     }
-    shutdown(front->fd, SHUT_WR);
+    shutdown(front->watch.fd, SHUT_WR);
     front->is_lingering = true;
     front->lingers_until_ms = uv_now(&front->daemon->loop) + LINGER_MS;
 }
@@ -190,7 +182,7 @@ static void write_pieces(struct front *front, const struct iovec *pieces, unsign
     ssize_t sent = 0;
     if (front->unsent.length == 0) {
         do {
-            sent = sendmsg(front->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+            sent = sendmsg(front->watch.fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
         } while (sent < 0 && errno == EINTR);
         if (sent < 0 && errno != EAGAIN) {
             front_break(front, NULL);
@@ -199,7 +191,7 @@ static void write_pieces(struct front *front, const struct iovec *pieces, unsign
     }
     keep_unsent(front, pieces, count, sent > 0 ? (size_t)sent : 0);
     if (front->unsent.length > 0)
-        set_events(front, front->events | UV_WRITABLE);
+        set_events(front, front->watch.events | EPOLLOUT);
     else
         finish_sending(front);
 }
@@ -291,8 +283,8 @@ void front_write_more(struct front *front) {
 }
 
 static void on_writable(struct front *front) {
-    ssize_t sent =
-        send(front->fd, front->unsent.data, front->unsent.length, MSG_NOSIGNAL | MSG_DONTWAIT);
+    ssize_t sent = send(front->watch.fd, front->unsent.data, front->unsent.length,
+                        MSG_NOSIGNAL | MSG_DONTWAIT);
 
     if (sent < 0 && errno != EAGAIN && errno != EINTR) {
         front_break(front, NULL);
@@ -303,7 +295,7 @@ static void on_writable(struct front *front) {
     if (front->unsent.length > 0)
         return;
     bytes_deinit(&front->unsent); /* an idle front shall be small */
-    set_events(front, front->events & ~UV_WRITABLE);
+    set_events(front, front->watch.events & ~(uint32_t)EPOLLOUT);
     finish_sending(front);
     front_write_more(front);
 }
@@ -324,11 +316,11 @@ void front_forget(struct front *front, struct request *request) {
 }
 
 void front_pause(struct front *front) {
-    set_events(front, front->events & ~UV_READABLE);
+    set_events(front, front->watch.events & ~(uint32_t)EPOLLIN);
 }
 
 void front_resume(struct front *front) {
-    set_events(front, front->events | UV_READABLE);
+    set_events(front, front->watch.events | EPOLLIN);
 }
 
 struct begin {
@@ -542,7 +534,7 @@ static void take_input(struct front *front, const uint8_t *input, size_t length)
 
 static void on_readable(struct front *front) {
     uint8_t *input = front->daemon->read_buffer;
-    ssize_t length = read(front->fd, input, READ_BYTES);
+    ssize_t length = read(front->watch.fd, input, READ_BYTES);
 
     if (length < 0 && (errno == EAGAIN || errno == EINTR))
         return;
@@ -555,15 +547,14 @@ static void on_readable(struct front *front) {
         take_input(front, input, (size_t)length);
 }
 
-static void on_poll(uv_poll_t *poll, int status, int events) {
-    struct front *front = poll->data;
+static void on_events(struct watch *watch, uint32_t events) {
+    struct front *front = (struct front *)watch; /* its first member */
+    bool is_paused = (watch->events & EPOLLIN) == 0;
 
-    if (status < 0) {
-        front_break(front, NULL);
-        return;
-    }
-    if ((events & UV_WRITABLE) != 0 && !front->is_broken)
+    if ((events & EPOLLOUT) != 0 && !front->is_broken)
         on_writable(front);
-    if ((events & UV_READABLE) != 0 && !front->is_broken)
+    if ((events & EPOLLIN) != 0 && !front->is_broken)
         on_readable(front);
+    else if ((events & (EPOLLHUP | EPOLLERR)) != 0 && is_paused)
+        front_break(front, NULL); /* the peer is gone, and we do not read: it would tell for ever */
 }

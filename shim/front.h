@@ -8,10 +8,10 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/uio.h>
-#include <uv.h>
 
 #include "shim/bytes.h"
 #include "shim/fcgi.h"
+#include "shim/poller.h"
 #include "tenants/names.h"
 
 struct daemon;
@@ -27,17 +27,15 @@ struct cork {
 };
 
 struct front {
-    uv_poll_t poll;
+    struct watch watch; /* watch.fd is the socket */
     struct daemon *daemon;
     struct front *next; /* in daemon->fronts */
     struct front *previous;
     struct front *next_broken; /* in daemon->broken_fronts */
-    int fd;
-    int events;            /* that poll waits for */
-    bool is_broken;        /* to be closed at the end of the turn */
-    bool is_lingering;     /* answered and shut down; reads on until the peer closes */
-    bool closes_when_sent; /* the last request did not ask to keep the connection */
-    bool must_linger;      /* then its body is still coming: read on, or the peer sees a reset */
+    bool is_broken;            /* to be closed at the end of the turn */
+    bool is_lingering;         /* answered and shut down; reads on until the peer closes */
+    bool closes_when_sent;     /* the last request did not ask to keep the connection */
+    bool must_linger; /* then its body is still coming: read on, or the peer sees a reset */
     bool is_tcp;
     struct fcgi_decoder decoder;
     struct bytes values;      /* content of a GET_VALUES record */

@@ -21,9 +21,8 @@ enum {
 };
 
 struct listener {
-    uv_poll_t poll;
+    struct watch watch; /* watch.fd is the socket */
     struct daemon *daemon;
-    int fd;
     bool is_tcp;
     bool is_paused;                 /* out of descriptors until the next tick */
     char *path;                     /* of a unix socket; owned */
@@ -67,23 +66,22 @@ static void take(struct listener *listener, int fd, const struct sockaddr_storag
     front_open(listener->daemon, fd, listener->is_tcp, listener->tenant);
 }
 
-static void on_connection(uv_poll_t *poll, int status, int events) {
-    struct listener *listener = poll->data;
+static void on_connection(struct watch *watch, uint32_t events) {
+    struct listener *listener = (struct listener *)watch; /* its first member */
 
-    (void)status;
     (void)events;
     for (int i = 0; i < ACCEPTS_MAX; i++) {
         struct sockaddr_storage peer = {0};
         socklen_t length = sizeof peer;
-        int fd =
-            accept4(listener->fd, (struct sockaddr *)&peer, &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        int fd = accept4(listener->watch.fd, (struct sockaddr *)&peer, &length,
+                         SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd >= 0) {
             take(listener, fd, &peer);
             continue;
         }
         if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
             log_error("accept: %s; connections wait (raise LimitNOFILE)", strerror(errno));
-            uv_poll_stop(&listener->poll);
+            poller_change(&listener->daemon->poller, watch, 0);
             listener->is_paused = true;
             listener->daemon->has_paused_listeners = true;
         }
@@ -96,7 +94,7 @@ static void resume(struct listener *listener) {
     if (!listener->is_paused)
         return;
     listener->is_paused = false;
-    uv_poll_start(&listener->poll, UV_READABLE, on_connection);
+    poller_change(&listener->daemon->poller, &listener->watch, EPOLLIN);
 }
 
 /* ---- Opening and closing ---- */
@@ -144,19 +142,13 @@ static int bind_tcp(int fd, const struct address *address, const char *text, str
     return -1;
 }
 
-static void free_listener(uv_handle_t *handle) {
-    struct listener *listener = handle->data;
-
-    close(listener->fd);
-    free(listener->path);
-    free(listener);
-}
-
 static void close_listener(struct listener *listener) {
-    uv_poll_stop(&listener->poll);
+    poller_remove(&listener->daemon->poller, &listener->watch);
     if (listener->path != NULL)
         unlink(listener->path);
-    uv_close((uv_handle_t *)&listener->poll, free_listener);
+    close(listener->watch.fd);
+    free(listener->path);
+    free(listener);
 }
 
 static struct listener *open_listener(struct daemon *daemon, const struct address *address,
@@ -171,8 +163,10 @@ static struct listener *open_listener(struct daemon *daemon, const struct addres
         result = bind_unix(fd, address, text, error);
     else
         result = bind_tcp(fd, address, text, error);
+    if (listener != NULL)
+        listener->watch = (struct watch){.fd = fd, .events = EPOLLIN, .on_events = on_connection};
     if (result == 0 &&
-        (listen(fd, BACKLOG) != 0 || uv_poll_init(&daemon->loop, &listener->poll, fd) != 0)) {
+        (listen(fd, BACKLOG) != 0 || poller_add(&daemon->poller, &listener->watch) != 0)) {
         error_set(error, "%s: %s", text, strerror(errno));
         result = -1;
     }
@@ -182,13 +176,10 @@ static struct listener *open_listener(struct daemon *daemon, const struct addres
         free(listener);
         return NULL;
     }
-    listener->poll.data = listener;
     listener->daemon = daemon;
-    listener->fd = fd;
     listener->is_tcp = !address->is_unix;
     listener->path = address->is_unix ? strdup(text) : NULL;
     snprintf(listener->tenant, sizeof listener->tenant, "%s", tenant);
-    uv_poll_start(&listener->poll, UV_READABLE, on_connection);
     return listener;
 }
 
