@@ -53,7 +53,7 @@ struct backend {
     bool keeps_connection;   /* FCGI_KEEP_CONN was set for it */
     bool has_answered;       /* a byte of its response came */
     bool has_sent_all;       /* the whole request was written, terminator included */
-    bool has_run;            /* a request, ever */
+    bool has_told;           /* FCGI_GET_VALUES was answered */
     bool is_paused;          /* not read, because the response's buffer is full */
     struct request *request; /* RUNNING only */
     struct site *site;       /* held; who is charged until the worker is at rest */

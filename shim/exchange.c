@@ -120,7 +120,6 @@ void exchange_start(struct backend *backend, struct request *request) {
     backend->keeps_connection = pool->config->keep_bodies || buffer_total(&request->body) == 0;
     backend->request = request;
     backend->request_id = request->backend_id;
-    backend->has_run = true;
     backend->has_answered = false;
     backend->has_sent_all = false;
     backend->site = site;
@@ -149,7 +148,6 @@ static void on_end_request(struct backend *backend) {
     backend->request = NULL;
     if (!backend->has_sent_all || backend->unsent.length > 0)
         backend->keeps_connection = false; /* answered before it took the whole body */
-    backend->pool->stays_after_values |= !backend->pool->closes_after_values;
     backend_set_state(backend, BACKEND_FINISHING);
     request_on_end(request);
 }
@@ -175,12 +173,25 @@ static void on_content(struct backend *backend, const uint8_t *piece, size_t len
         request_on_stderr(backend->request, piece, length);
 }
 
+/* A PHP-FPM before 8.2.13 closes the connection behind its answer. While it is not known which one
+ * this is, it is asked once more: a request on a connection that is being closed would be lost. */
+static void on_values(struct backend *backend) {
+    struct pool *pool = backend->pool;
+
+    pool_on_reachable(pool);
+    pool->stays_after_values |= backend->has_told;
+    backend->has_told = true;
+    if (pool->stays_after_values)
+        backend_set_state(backend, BACKEND_IDLE);
+    else
+        backend_ask(backend);
+}
+
 static void on_record_end(struct backend *backend) {
     const struct fcgi_header *header = &backend->decoder.header;
 
     if (backend->state == BACKEND_ASKING && header->type == FCGI_GET_VALUES_RESULT) {
-        pool_on_reachable(backend->pool);
-        backend_set_state(backend, BACKEND_IDLE);
+        on_values(backend);
     } else if (header->type == FCGI_END_REQUEST && is_current(backend)) {
         on_end_request(backend);
     }
@@ -255,10 +266,11 @@ static void on_connection_end(struct backend *backend, int failure) {
     struct pool *pool = backend->pool;
     bool was_asking = backend->state == BACKEND_ASKING || backend->state == BACKEND_CONNECTING;
 
-    /* Answered and closed before anything ran: that is how versions before 8.2.13 end it. */
-    if (!was_asking && failure == 0 && !pool->stays_after_values &&
-        (!backend->has_run || !backend->has_answered) && backend->state != BACKEND_ABANDONED)
+    if (was_asking && backend->has_told) {
         pool->closes_after_values = true;
+        backend_close(backend);
+        return;
+    }
     if (backend->has_answered || !fcgi_decoder_is_between_records(&backend->decoder))
         fail(backend, FAILURE_CUT, "PHP-FPM's worker died while it answered");
     else if (failure == 0)

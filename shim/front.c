@@ -87,7 +87,7 @@ void front_close(struct front *front) {
 }
 
 void front_describe(const struct front *front, char *text, size_t size) {
-    struct sockaddr_storage peer;
+    struct sockaddr_storage peer = {0};
     socklen_t length = sizeof peer;
     char name[PEER_TEXT_MAX] = "?";
 

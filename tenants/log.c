@@ -37,7 +37,8 @@ static size_t escape(const char *text, char *line, size_t room) {
     return used;
 }
 
-static void write_line(enum log_level level, const char *format, va_list arguments) {
+__attribute__((format(printf, 2, 0))) static void
+write_line(enum log_level level, const char *format, va_list arguments) {
     static const char *const names[] = {"error: ", "warning: ", "", "debug: "};
     char text[LINE_BYTES];
     char line[LINE_BYTES];

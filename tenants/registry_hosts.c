@@ -1,5 +1,6 @@
 #include "tenants/registry_hosts.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -48,8 +49,10 @@ void hosts_take(struct host_table *table, struct record *record) {
 void hosts_give_up(struct host_table *table, struct record *record) {
     if (record->hosts == NULL)
         return;
-    for (size_t i = 0; i < record->tenant->hosts.count; i++)
+    for (size_t i = 0; i < record->tenant->hosts.count; i++) {
+        assert(table->by_name != NULL); /* the host is in it */
         HASH_DEL(table->by_name, &record->hosts[i]);
+    }
     free(record->hosts);
     record->hosts = NULL;
 }
@@ -211,6 +214,7 @@ bool hosts_explain(const struct host_table *table, struct candidate *candidate,
     const struct record *holder = hosts_find(table, host, strlen(host));
     struct json_document document;
 
+    assert(holder != NULL);
     if (strcmp(candidate->waits_for, holder->id) == 0)
         return false;
     memcpy(candidate->waits_for, holder->id, strlen(holder->id) + 1);

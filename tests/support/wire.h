@@ -98,10 +98,12 @@ static inline bool wire_read(const uint8_t *data, size_t length, uint16_t reques
     return false;
 }
 
-static inline bool wire_is_named(const struct fcgi_pair *pair, const char *name) {
-    size_t length = strlen(name);
+static inline bool wire_is_text(const uint8_t *data, size_t length, const char *text) {
+    return length == strlen(text) && (length == 0 || memcmp(data, text, length) == 0);
+}
 
-    return pair->name_length == length && (length == 0 || memcmp(pair->name, name, length) == 0);
+static inline bool wire_is_named(const struct fcgi_pair *pair, const char *name) {
+    return wire_is_text(pair->name, pair->name_length, name);
 }
 
 static inline size_t wire_count(const struct wire_pairs *pairs, const char *name) {
@@ -121,8 +123,7 @@ static inline const struct fcgi_pair *wire_find(const struct wire_pairs *pairs, 
 }
 
 static inline bool wire_is_value(const struct fcgi_pair *pair, const char *value) {
-    return pair != NULL && pair->value_length == strlen(value) &&
-           memcmp(pair->value, value, pair->value_length) == 0;
+    return pair != NULL && wire_is_text(pair->value, pair->value_length, value);
 }
 
 #endif
