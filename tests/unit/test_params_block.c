@@ -25,11 +25,11 @@ static void assert_text(const struct pool_config *of_pool, struct setting *setti
 }
 
 static void test_php_text_has_every_key_of_the_pool_in_its_order(void **state) {
-    struct setting own[] = {{"open_basedir", "/data"}, {"memory_limit", "256M"}};
+    struct setting own[] = {{"memory_limit", "256M"}, {"open_basedir", "/data"}};
 
     (void)state;
     assert_text(&pool, NULL, 0, "memory_limit='128M'\nopen_basedir='/var/www/html'\n");
-    assert_text(&pool, own, 1, "memory_limit='128M'\nopen_basedir='/data'\n");
+    assert_text(&pool, own + 1, 1, "memory_limit='128M'\nopen_basedir='/data'\n");
     assert_text(&pool, own, 2, "memory_limit='256M'\nopen_basedir='/data'\n");
 }
 
