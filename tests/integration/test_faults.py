@@ -311,7 +311,7 @@ def test_each_request_of_a_backend_has_an_id_of_its_own(one):
     requests = one.fpm.requests
     assert len({request.request_id for request in requests}) == 30
     assert len({request.connection for request in requests}) == 1
-    assert one.fpm.get_values_count == 1
+    assert one.fpm.get_values_count == 2  # once more on the first connection of all
     assert all(request.role == fcgi.RESPONDER and request.is_kept for request in requests)
 
 
