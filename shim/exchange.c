@@ -183,7 +183,7 @@ static void on_values(struct backend *backend) {
     backend->has_told = true;
     if (pool->stays_after_values)
         backend_set_state(backend, BACKEND_IDLE);
-    else
+    else if (!pool->closes_after_values) /* else its end is on the way */
         backend_ask(backend);
 }
 
