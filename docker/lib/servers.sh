@@ -7,11 +7,12 @@ web_user=nobody
 web_group=nogroup # enters $work/sockets; owns nothing
 fpmux_config=$work/etc/fpmux.json
 
-# ---- MariaDB: all databases, reached through its socket alone ----
+# ---- MariaDB: all databases, reached through its socket alone. --force: a machine without an
+# entry for its own name will do ----
 
 start_database() {
     install -d -o mysql -g mysql -m 755 "$work/db"
-    mariadb-install-db --no-defaults --user=mysql --skip-test-db --datadir="$work/db/data" \
+    mariadb-install-db --no-defaults --force --user=mysql --skip-test-db --datadir="$work/db/data" \
         >>"$work/log/mariadb.log" 2>&1 || fail "mariadb-install-db; see $work/log/mariadb.log"
     start_as mariadb mysql mysql mariadbd --no-defaults --datadir="$work/db/data" \
         --socket="$work/db/mysqld.sock" --pid-file="$work/db/mysqld.pid" --skip-networking
