@@ -2,6 +2,7 @@
 starts of successive requests (prepend/account.php)."""
 
 import pathlib
+import shutil
 
 import pytest
 from support import fcgi
@@ -23,7 +24,8 @@ class Metered:
         self.starts = place / "starts.txt"
         self.starts.touch()
         self.starts.chmod(0o666)
-        self.fpm = Fpm(place, listen, workers=1, ini={"auto_prepend_file": PREPEND}, **fpm)
+        prepend = shutil.copy(PREPEND, place / "account.php")  # where PHP-FPM's user may read it
+        self.fpm = Fpm(place, listen, workers=1, ini={"auto_prepend_file": prepend}, **fpm)
         self.fpmux = Fpmux(place, self.fpm.address, root, pool={"workers": 1})
         for tenant in TENANTS:
             self.fpmux.tenant(tenant, params={"ACCOUNT_FILE": str(self.starts),
