@@ -21,7 +21,9 @@ from support.web import in_parallel
 # As read_request(), but not noted as run.
 TAKE = (read_begin(), read_params(), read_body())
 TERMINATOR = read(8)  # the empty STDIN record
-QUICK = {"queue_seconds": 0.15}
+# Not the tenant's own bound, but the number of workers, is what is looked at.
+MANY = {"concurrency": 10}
+QUICK = {"queue_seconds": 0.15, **MANY}
 METHODS = [("GET", None), ("HEAD", None), ("POST", b"a=1"), ("POST", None), ("PUT", b"x" * 100000),
            ("DELETE", None)]
 
@@ -29,13 +31,13 @@ METHODS = [("GET", None), ("HEAD", None), ("POST", b"a=1"), ("POST", None), ("PU
 @pytest.fixture
 def one(place):
     """One worker: requests come one after the other."""
-    with Faked(place, pool={"workers": 1}) as faked:
+    with Faked(place, pool={"workers": 1}, tenant={"limits": MANY}) as faked:
         yield faked
 
 
 @pytest.fixture
 def two(place):
-    with Faked(place, pool={"workers": 2}, tenant={"limits": {"concurrency": 2}}) as faked:
+    with Faked(place, pool={"workers": 2}, tenant={"limits": MANY}) as faked:
         yield faked
 
 

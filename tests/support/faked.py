@@ -49,7 +49,7 @@ class Faked:
         with self._at_work():
             if params.get("QUERY_STRING"):
                 fake_fpm.hold(self.gate(params["QUERY_STRING"]))(connection)
-            fake_fpm.answer(describe)(connection)
+        fake_fpm.answer(describe)(connection)
 
     @contextlib.contextmanager
     def _at_work(self):
