@@ -5,7 +5,6 @@ else notices."""
 import contextlib
 import hashlib
 import os
-import re
 import threading
 
 import pytest
@@ -15,6 +14,7 @@ from support.fake_fpm import (OK_HEAD, FakeFpm, Gone, answer, close, drain, end,
                               stdout, write)
 from support.faked import ROOT, Faked, got
 from support.fpmux import Fpmux
+from support.memory import Watched
 from support.programs import free_port, wait_until
 from support.web import in_parallel
 
@@ -170,8 +170,10 @@ def test_garbage_instead_of_an_answer_is_502_for_that_request_only(two, garbage)
 def test_records_that_do_not_belong_there_are_skipped(one):
     script(one, read_request(),
            write(lambda request: b"".join(
-               [fcgi.record(kind, request.request_id, b"odd") for kind in (1, 2, 4, 5, 8, 9, 11, 99)]
-               + [fcgi.record(fcgi.GET_VALUES_RESULT, 0), fcgi.record(fcgi.UNKNOWN_TYPE, 0, bytes(8)),
+               [fcgi.record(kind, request.request_id, b"odd")
+                for kind in (1, 2, 4, 5, 8, 9, 11, 99)]
+               + [fcgi.record(fcgi.GET_VALUES_RESULT, 0),
+                  fcgi.record(fcgi.UNKNOWN_TYPE, 0, bytes(8)),
                   fcgi.record(fcgi.STDOUT, request.request_id),
                   fcgi.record(fcgi.STDOUT, request.request_id, OK_HEAD + b"good", 255),
                   fcgi.record(fcgi.STDOUT, 0, b"of nobody"),
@@ -249,8 +251,8 @@ def test_stderr_is_one_escaped_line_of_the_log(one):
     lines = new.splitlines()
     assert new.count("\n") == len(lines)
     assert all(line.startswith("tenant one: php: ") and len(line) < 4200 for line in lines), lines
-    assert re.search(r"^tenant one: php: a\\x0arequest 0-1: tenant one: 200: forged\\x0d\\x1b\[31mred",
-                     lines[0])
+    assert lines[0].startswith("tenant one: php: a\\x0arequest 0-1: tenant one: 200: forged"
+                               "\\x0d\\x1b[31mred")
     assert not any(byte in new for byte in "\x1b\x07\r\0")
 
 
@@ -379,7 +381,6 @@ def old_fpm(connection):
         connection.write(fcgi.record(fcgi.GET_VALUES_RESULT, 0, fcgi.pair("FCGI_MPXS_CONNS", "0")))
         raise Gone
     if found.kind == fcgi.BEGIN:
-        connection.unread = found
         read_begun(connection, found)
         read_params()(connection)
         read_body()(connection)
@@ -406,7 +407,8 @@ def test_fpm_that_closes_after_get_values_works(one):
 def test_fpm_that_closes_after_get_values_works_under_load(two):
     two.fpm.default = [old_fpm]
     paths = [f"/{number}.php" for number in range(40)]
-    responses = in_parallel(lambda path: two.ask(path, body=b"abc" if "3" in path else None), paths, 8)
+    responses = in_parallel(lambda path: two.ask(path, body=b"abc" if "3" in path else None),
+                            paths, 8)
     assert {response.status for response in responses} == {200}
     assert all(len(two.seen(path)) == 1 for path in paths)
 
@@ -416,7 +418,8 @@ def test_unanswered_get_values_costs_only_the_requests_of_that_pool(place):
             Faked(place, tenant={"limits": QUICK}) as faked:
         silent.default = [read(8), hold(threading.Event())]
         faked.fpmux.stop()
-        faked.fpmux.config["pools"]["silent"] = {"address": silent.address, "workers": 1, "root": ROOT}
+        faked.fpmux.config["pools"]["silent"] = {"address": silent.address, "workers": 1,
+                                                 "root": ROOT}
         faked.fpmux.tenant("mute", pool="silent", limits=QUICK)
         faked.fpmux.write_config()
         faked.fpmux.start()
@@ -523,7 +526,8 @@ def test_client_that_leaves_the_queue_costs_fpm_nothing(one):
     with one.client() as runner:
         one.start(runner, "/runs.php?runs")
         with one.client() as leaver:
-            leaver.send(one.request("/left-the-queue.php", 1) + one.request("/left-too.php", 2, body=b"a"))
+            leaver.send(one.request("/left-the-queue.php", 1)
+                        + one.request("/left-too.php", 2, body=b"a"))
             leaver.send(fcgi.get_values("FCGI_MAX_REQS"))
             leaver.read_until(lambda: leaver.management)
         with one.client() as after:
@@ -556,44 +560,12 @@ def test_client_that_leaves_is_told_to_fpm(one):
 
 # ---- Large and slow ----
 
-def resident_kib(pid):
-    with open(f"/proc/{pid}/status", encoding="ascii") as status:
-        return int(re.search(r"VmRSS:\s+(\d+)", status.read())[1])
-
-
-class Watched:
-    """The most memory a process had beyond what it had before."""
-
-    def __init__(self, pid):
-        self.pid = pid
-        self.before = resident_kib(pid)
-        self.most = self.before
-        self.is_over = threading.Event()
-        self.thread = threading.Thread(target=self._watch, daemon=True)
-
-    def _watch(self):
-        while not self.is_over.wait(0.01):
-            self.most = max(self.most, resident_kib(self.pid))
-
-    @property
-    def growth_mib(self):
-        return (self.most - self.before) / 1024
-
-    def __enter__(self):
-        self.thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self.is_over.set()
-        self.thread.join()
-        self.most = max(self.most, resident_kib(self.pid))
-
-
 @pytest.fixture
 def lean(place):
     """One worker, and memory that is given back at once under the address sanitizer, too."""
     faked = Faked(place, pool={"workers": 1})
-    faked.fpmux.environment["ASAN_OPTIONS"] = "quarantine_size_mb=0:thread_local_quarantine_size_kb=0"
+    faked.fpmux.environment["ASAN_OPTIONS"] = ("quarantine_size_mb=0:"
+                                               "thread_local_quarantine_size_kb=0")
     with faked:
         yield faked
 
@@ -648,8 +620,8 @@ def open_spool_files(fpmux):
 
 def test_spool_that_is_full_slows_the_worker_down_and_loses_nothing(place):
     body = os.urandom(1 << 20) * 4
-    with Faked(place, pool={"workers": 2}, tenant={"limits": {"concurrency": 2}}, spool={"dir": str(place.directory("small-spool")),
-                                                  "bytes": 1 << 20}) as faked:
+    spool = {"dir": str(place.directory("small-spool")), "bytes": 1 << 20}
+    with Faked(place, pool={"workers": 2}, tenant={"limits": MANY}, spool=spool) as faked:
         script(faked, read_request(), answer(body))
         with faked.client() as slow:
             faked.start(slow, "/large.php")
@@ -690,7 +662,8 @@ def test_upload_of_50_mb_takes_no_memory(lean):
 
 def test_stalled_upload_holds_no_worker(one):
     with one.client() as stalled:
-        stalled.send(fcgi.begin(1) + fcgi.params_stream(1, one.params(method="POST", body=b"x" * 1000))
+        params = one.params(method="POST", body=b"x" * 1000)
+        stalled.send(fcgi.begin(1) + fcgi.params_stream(1, params)
                      + fcgi.record(fcgi.STDIN, 1, b"x" * 999))
         assert_works(one)
         stalled.send(fcgi.stream(fcgi.STDIN, 1, b"x"))

@@ -12,6 +12,7 @@ import struct
 import pytest
 from support import fcgi
 from support.faked import ROOT, Faked, got, unread_by_peer
+from support.memory import resident_kib
 from support.programs import wait_until
 
 PARAMS_CAP = 20000
@@ -211,7 +212,8 @@ def test_get_values_tells_what_is_asked_for_once(wire, client):
 def test_get_values_with_nothing_known_or_cut_has_an_empty_result(wire, client, content):
     client.send(fcgi.record(fcgi.GET_VALUES, 0, content))
     client.read_until(lambda: client.management)
-    assert (client.management[0].kind, client.management[0].content) == (fcgi.GET_VALUES_RESULT, b"")
+    (result,) = client.management
+    assert (result.kind, result.content) == (fcgi.GET_VALUES_RESULT, b"")
     assert_next_works(wire, client)
 
 
@@ -232,11 +234,6 @@ def test_get_values_is_answered_while_requests_run(wire, client, gate):
     client.read_until(lambda: client.management)
     wire.gate(gate).set()
     assert got(client.response(1))
-
-
-def resident_kib(pid):
-    with open(f"/proc/{pid}/status", encoding="ascii") as status:
-        return int(re.search(r"VmRSS:\s+(\d+)", status.read())[1])
 
 
 @pytest.mark.parametrize("question", [fcgi.record(99, 0), fcgi.get_values("FCGI_MAX_REQS"),
@@ -282,7 +279,8 @@ def test_abort_while_parameters_come(wire, client):
 
 
 def test_abort_while_the_body_comes(wire, client):
-    client.send(fcgi.begin(1) + fcgi.params_stream(1, wire.params(path := script(), "POST", b"1234"))
+    params = wire.params(path := script(), "POST", b"1234")
+    client.send(fcgi.begin(1) + fcgi.params_stream(1, params)
                 + fcgi.record(fcgi.STDIN, 1, b"12") + fcgi.record(fcgi.ABORT, 1))
     assert client.response(1).end == bytes(8)
     client.send(fcgi.stream(fcgi.STDIN, 1, b"34"))
@@ -565,7 +563,8 @@ def test_empty_content_length_is_none(wire, client):
 @pytest.mark.parametrize("length", ["2", "4", "-1", "+3", "3x", " 3", "0x3", "3.0",
                                     "99999999999999999999999", "18446744073709551619"])
 def test_wrong_content_length_is_refused(wire, client, length):
-    client.send(fcgi.request(1, wire.params(path := script(), "POST", CONTENT_LENGTH=length), b"abc"))
+    params = wire.params(path := script(), "POST", CONTENT_LENGTH=length)
+    client.send(fcgi.request(1, params, b"abc"))
     response = client.response(1)
     assert_refused(wire, response, 413 if response.status == 413 else 400, "CONTENT_LENGTH")
     assert wire.seen(path) == []

@@ -68,7 +68,8 @@ class Faked:
     def request(self, script="/x.php", request_id=1, keep=True, body=None, **more):
         """The bytes of a whole request; with a body it is a POST."""
         method = more.pop("method", "GET" if body is None else "POST")
-        return fcgi.request(request_id, self.params(script, method, body, **more), body or b"", keep)
+        params = self.params(script, method, body, **more)
+        return fcgi.request(request_id, params, body or b"", keep)
 
     def client(self, address=None):
         return fcgi.Client(address or self.fpmux.unix)
