@@ -73,7 +73,8 @@ void tenant_unref(struct tenant *tenant); /* NULL is allowed; the last one wipes
 const char *tenant_setting(const struct tenant *tenant, const struct pool_config *pool,
                            const char *key);
 
-/* For people or (as_json) for programs; a secret is shown as the word "(secret)". */
+/* For people or (as_json) for programs. The token, what came from a secret's file, and a parameter
+ * whose name has PASS, SECRET, TOKEN or KEY in it are shown as the word "(secret)". */
 void tenant_print(const struct tenant *tenant, FILE *out, bool as_json);
 
 #endif

@@ -3,6 +3,7 @@
  */
 #include <cjson/cJSON.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "tenants/tenant.h"
 
@@ -11,8 +12,18 @@ static const char *const state_names[] = {
     [TENANT_ACTIVE] = "active", [TENANT_SUSPENDED] = "suspended"};
 static const char *const over_names[] = {[PLAN_OVER_REFUSE] = "refuse", [PLAN_OVER_SLOW] = "slow"};
 
+/* Whoever writes a password straight into the file shall not find it in a ticket or on a screen. */
+static bool is_secret(const struct tenant_param *param) {
+    static const char *const marks[] = {"PASS", "SECRET", "TOKEN", "KEY"};
+
+    for (size_t index = 0; index < sizeof marks / sizeof marks[0]; index++)
+        if (strstr(param->name, marks[index]) != NULL)
+            return true;
+    return param->is_secret;
+}
+
 static const char *shown_value(const struct tenant_param *param) {
-    return param->is_secret ? hidden : param->value;
+    return is_secret(param) ? hidden : param->value;
 }
 
 /* The last day that is paid; false when there is no end. */

@@ -135,8 +135,8 @@ static void assert_whole(const struct fixture *fixture, const struct tenant *ten
     assert_string_equal(tenant->hosts.items[0], "centro1.sed.local");
     assert_int_equal(tenant->param_count, 3);
     assert_string_equal(tenant->params[0].name, "DBHOST");
-    assert_string_equal(tenant->params[1].value, "");
     assert_false(tenant->params[1].is_secret);
+    assert_string_equal(tenant->params[2].value, "http://x");
     assert_string_equal(tenant_setting(tenant, pool, "memory_limit"), "256M");
     assert_string_equal(tenant_setting(tenant, pool, "precision"), "17");
     assert_string_equal(tenant_setting(tenant, pool, "open_basedir"), "/w");
@@ -160,6 +160,7 @@ static void test_every_key_is_read(void **state) {
 
     assert_whole(*state, tenant);
     assert_string_equal(tenant->token, "t0ken");
+    assert_string_equal(tenant->params[1].value, "");
     tenant_unref(tenant);
 }
 
@@ -171,6 +172,7 @@ static void test_json_print_is_a_registry_file_again(void **state) {
     tenant = parse(*state, text);
     assert_whole(*state, tenant);
     assert_string_equal(tenant->token, "(secret)");
+    assert_string_equal(tenant->params[1].value, "(secret)");
     free(text);
     tenant_unref(tenant);
 }
@@ -329,6 +331,26 @@ static void test_secret_is_read_and_never_printed(void **state) {
     tenant_unref(tenant);
 }
 
+static void test_param_named_like_a_secret_is_never_printed(void **state) {
+    struct tenant *tenant =
+        parse(*state, "{\"params\": {\"DBPASS\": \"hunter2\", "
+                      "\"SMTP_PASSWORD\": \"hunter3\", \"API_KEY\": \"hunter4\", "
+                      "\"MY_SECRET_1\": \"hunter5\", \"TOKENS\": \"hunter6\", "
+                      "\"DBNAME\": \"plain\"}}");
+
+    for (int as_json = 0; as_json < 2; as_json++) {
+        char *printed = print(tenant, as_json != 0);
+        size_t count = 0;
+        for (const char *at = printed; (at = strstr(at, "(secret)")) != NULL; at++)
+            count++;
+        assert_int_equal(count, 5);
+        assert_null(strstr(printed, "hunter"));
+        assert_non_null(strstr(printed, "plain"));
+        free(printed);
+    }
+    tenant_unref(tenant);
+}
+
 static void assert_secret_refused(const struct fixture *fixture, const char *reason) {
     char text[256];
     char expected[256];
@@ -461,6 +483,7 @@ int main(void) {
         cmocka_unit_test(test_paid_until_must_be_a_real_day),
         cmocka_unit_test(test_value_must_fit_one_record),
         cmocka_unit_test(test_secret_is_read_and_never_printed),
+        cmocka_unit_test(test_param_named_like_a_secret_is_never_printed),
         cmocka_unit_test(test_secret_file_must_be_private_small_and_text),
         cmocka_unit_test(test_secret_does_not_get_into_an_error),
         cmocka_unit_test(test_control_characters_do_not_reach_the_terminal),
