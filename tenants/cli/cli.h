@@ -12,7 +12,7 @@
 struct cli; /* one run of fpmuxctl */
 struct registry;
 
-/* Options before the verb or behind it: --config FILE, --json, --help. The verb's own come in
+/* Options before the verb or behind it: -c FILE, --json, --help. The verb's own come in
  * argv, where argv[0] is the verb's name. */
 bool cli_wants_json(const struct cli *cli);
 

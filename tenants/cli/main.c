@@ -182,16 +182,20 @@ const char *cli_closest(const char *word, const char *const *words) {
 /* ---- The command line ---- */
 
 static void print_help(FILE *out) {
-    fputs("usage: fpmuxctl [--config FILE] [--json] VERB ...\n\n", out);
+    fputs("usage: fpmuxctl [-c FILE] [--json] VERB ...\n\n", out);
     for (size_t i = 0; i < VERBS; i++)
         fprintf(out, "  %-8s %s\n", verbs[i].name, verbs[i].summary);
     fputs("\n"
-          "  --config FILE  the configuration (default: $FPMUX_CONFIG, or " CONFIG_DEFAULT_PATH
+          "  -c, --config FILE  the configuration (default: $FPMUX_CONFIG, or " CONFIG_DEFAULT_PATH
           ")\n"
-          "  --json         print for programs\n"
-          "  --help         behind a verb: how that is used\n"
-          "  --version      print the version\n",
+          "      --json         print for programs\n"
+          "  -h, --help         behind a verb: how that is used\n"
+          "  -V, --version      print the version\n",
           out);
+}
+
+static bool is_option(const char *word, const char *letter, const char *name) {
+    return strcmp(word, letter) == 0 || strcmp(word, name) == 0;
 }
 
 /* Takes the shared options out of argv, wherever they stand before a "--". Returns how many
@@ -203,15 +207,15 @@ static int take_shared_options(struct cli *cli, int argc, char **argv) {
     for (; i < argc && strcmp(argv[i], "--") != 0; i++) {
         if (strcmp(argv[i], "--json") == 0)
             cli->wants_json = true;
-        else if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
+        else if (is_option(argv[i], "-h", "--help"))
             cli->wants_help = true;
-        else if (strcmp(argv[i], "--version") == 0)
+        else if (is_option(argv[i], "-V", "--version"))
             cli->wants_version = true;
         else if (strncmp(argv[i], "--config=", 9) == 0)
             cli->config_path = argv[i] + 9;
-        else if (strcmp(argv[i], "--config") == 0 && i + 1 == argc)
+        else if (is_option(argv[i], "-c", "--config") && i + 1 == argc)
             return -1;
-        else if (strcmp(argv[i], "--config") == 0)
+        else if (is_option(argv[i], "-c", "--config"))
             cli->config_path = argv[++i];
         else
             argv[left++] = argv[i];

@@ -92,6 +92,13 @@ def test_help_needs_no_configuration(tool):
     assert "import" in tool.run("tenant", "--help").stdout
 
 
+def test_config_is_named_by_letter_as_for_the_daemon(tool):
+    for words in (["-c", tool.config_path, "tenant", "list"],
+                  ["tenant", "list", "-c", tool.config_path]):
+        assert subprocess.run([TOOL, *words], timeout=60, check=False).returncode == 0
+    assert "--config needs the path" in tool.run("check", "-c", code=USAGE).stderr
+
+
 def test_unknown_verb_names_the_closest(tool):
     assert 'did you mean "tenant"?' in tool.run("tennant", code=USAGE).stderr
     assert 'did you mean "export"?' in tool.run("exprot", code=USAGE).stderr
@@ -178,6 +185,14 @@ def test_show_prints_no_secret(tool):
     for words in (["show", "a"], ["show", "a", "--json"]):
         text = tool.tenant(*words).stdout
         assert "hunter2" not in text and "(secret)" in text and "DBNAME" in text
+
+
+def test_show_prints_no_password_that_stands_in_the_file(tool):
+    tool.write("a", params={"DBPASS": "hunter2", "DBNAME": "a"})
+    for words in (["show", "a"], ["show", "a", "--json"], ["list"]):
+        assert "hunter2" not in tool.tenant(*words).stdout
+    assert json.loads(tool.tenant("show", "a", "--json").stdout)["params"] == {
+        "DBPASS": "(secret)", "DBNAME": "a"}
 
 
 def test_show_of_nobody_is_66_and_of_a_bad_file_65(tool):
