@@ -180,8 +180,14 @@ void request_on_params_end(struct request *request) {
 void request_on_body(struct request *request, const uint8_t *data, size_t length) {
     struct buffer *body = &request->body;
 
+    /* CONTENT_LENGTH said that there is none. Where the request has started on that word, the
+     * body is dropped: PHP-FPM was not told of it. */
+    if (request->state == REQUEST_QUEUED) {
+        request_refuse(request, PAGE_BAD_REQUEST, "a body although CONTENT_LENGTH is 0");
+        return;
+    }
     if (request->state != REQUEST_READING)
-        return; /* CONTENT_LENGTH said that there is none */
+        return;
     request->is_built = false;
     if (buffer_total(body) + length > request->front->daemon->config->limits.body_bytes) {
         request_refuse(request, PAGE_TOO_LARGE, "body above limits.body_bytes");
