@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tenants/spelling.h"
+
 /* ---- Errors ---- */
 
 static void format_text(struct error *text, const char *format, va_list arguments)
@@ -47,31 +49,6 @@ static const char *name_of(const cJSON *node) {
     return node->string != NULL ? node->string : "the text";
 }
 
-enum { KEY_BYTES_MAX = 63 };
-
-/* Levenshtein distance of two short words, one row of the matrix at a time. */
-static size_t edit_distance(const char *left, const char *right) {
-    size_t row[KEY_BYTES_MAX + 1];
-    size_t length = strlen(right);
-
-    for (size_t column = 0; column <= length; column++)
-        row[column] = column;
-    for (size_t line = 1; left[line - 1] != '\0'; line++) {
-        size_t diagonal = row[0];
-        row[0] = line;
-        for (size_t column = 1; column <= length; column++) {
-            size_t best = diagonal + (left[line - 1] != right[column - 1]);
-            diagonal = row[column];
-            if (row[column] + 1 < best)
-                best = row[column] + 1;
-            if (row[column - 1] + 1 < best)
-                best = row[column - 1] + 1;
-            row[column] = best;
-        }
-    }
-    return row[length];
-}
-
 static bool fail_unknown(struct field_reader *reader, const cJSON *node, const struct field *fields,
                          size_t count) {
     const char *nearest = NULL;
@@ -82,9 +59,7 @@ static bool fail_unknown(struct field_reader *reader, const cJSON *node, const s
     for (size_t index = 0; index < count; index++) {
         used += (size_t)snprintf(known + used, sizeof known - used, "%s%s", used > 0 ? ", " : "",
                                  fields[index].key);
-        size_t distance = strlen(node->string) > KEY_BYTES_MAX
-                              ? nearest_distance
-                              : edit_distance(node->string, fields[index].key);
+        size_t distance = spelling_distance(node->string, fields[index].key);
         if (distance >= nearest_distance)
             continue;
         nearest = fields[index].key;

@@ -10,6 +10,7 @@
 #include "tenants/cli/cli.h"
 #include "tenants/cli/query.h"
 #include "tenants/registry.h"
+#include "tenants/spelling.h"
 
 struct verb {
     const char *name;
@@ -136,41 +137,12 @@ int cli_usage(const struct cli *cli) {
     return EX_USAGE;
 }
 
-enum { WORD_MAX = 32 };
-
-static unsigned least(unsigned a, unsigned b) {
-    return a < b ? a : b;
-}
-
-/* How many letters must be put in, taken out or replaced (Levenshtein), row by row. */
-static unsigned distance(const char *from, const char *to) {
-    unsigned row[WORD_MAX + 1];
-    size_t length = strlen(to);
-
-    for (unsigned column = 0; column <= length; column++)
-        row[column] = column;
-    for (unsigned line = 1; from[line - 1] != '\0'; line++) {
-        unsigned diagonal = row[0];
-        row[0] = line;
-        for (size_t column = 1; column <= length; column++) {
-            unsigned replaced = diagonal + (from[line - 1] != to[column - 1]);
-            diagonal = row[column];
-            row[column] = least(replaced, least(row[column], row[column - 1]) + 1);
-        }
-    }
-    return row[length];
-}
-
 const char *cli_closest(const char *word, const char *const *words) {
     const char *closest = NULL;
-    unsigned nearest = 4;
+    size_t nearest = 4; /* farther words are not what was meant */
 
-    if (strlen(word) > WORD_MAX)
-        return NULL;
     for (; *words != NULL; words++) {
-        if (strlen(*words) > WORD_MAX)
-            continue;
-        unsigned far = distance(word, *words);
+        size_t far = spelling_distance(word, *words);
         if (far >= nearest || far >= strlen(*words))
             continue;
         nearest = far;
