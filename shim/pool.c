@@ -62,19 +62,22 @@ static struct request *request_of(struct ticket *ticket) {
     return (struct request *)ticket; /* its first member */
 }
 
-bool pool_enqueue(struct pool *pool, struct request *request) {
-    uint64_t wait_ns = (uint64_t)request->site->tenant->limits.queue_ms * 1000000U;
+static uint64_t wait_ns_of(const struct request *request) {
+    return (uint64_t)request->site->tenant->limits.queue_ms * 1000000U;
+}
 
+bool pool_enqueue(struct pool *pool, struct request *request) {
     pool->has_work = true;
     return schedule_push(&pool->schedule, &request->site->lane, &request->ticket, uv_hrtime(),
-                         wait_ns);
+                         wait_ns_of(request));
 }
 
 void pool_requeue(struct pool *pool, struct request *request) {
     request->state = REQUEST_QUEUED;
     request->backend = NULL;
     pool->has_work = true;
-    schedule_put_back(&pool->schedule, &request->site->lane, &request->ticket);
+    schedule_put_back(&pool->schedule, &request->site->lane, &request->ticket, uv_hrtime(),
+                      wait_ns_of(request));
 }
 
 static unsigned count_backends(const struct pool *pool) {

@@ -182,7 +182,10 @@ void schedule_start(struct schedule *schedule, struct ticket *ticket) {
     place(schedule, lane);
 }
 
-void schedule_put_back(struct schedule *schedule, struct lane *lane, struct ticket *ticket) {
+void schedule_put_back(struct schedule *schedule, struct lane *lane, struct ticket *ticket,
+                       uint64_t now_ns, uint64_t wait_ns) {
+    ticket->queued_ns = now_ns;
+    ticket->deadline_ns = now_ns + wait_ns;
     ticket->lane = lane;
     ticket->previous = NULL;
     ticket->next = lane->first;

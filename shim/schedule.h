@@ -68,9 +68,11 @@ struct ticket *schedule_peek(const struct schedule *schedule);
 /* The ticket leaves the queue and its request runs. */
 void schedule_start(struct schedule *schedule, struct ticket *ticket);
 
-/* A request that was started did not run after all: its ticket returns to where it was. The lane's
- * schedule_finish() has been called for it. */
-void schedule_put_back(struct schedule *schedule, struct lane *lane, struct ticket *ticket);
+/* A request that was started did not run after all: its ticket returns to where it was, and waits
+ * anew: it is not to blame for the time it was away. The lane's schedule_finish() has been called
+ * for it. */
+void schedule_put_back(struct schedule *schedule, struct lane *lane, struct ticket *ticket,
+                       uint64_t now_ns, uint64_t wait_ns);
 
 /* A request of that lane no longer runs. */
 void schedule_finish(struct schedule *schedule, struct lane *lane);

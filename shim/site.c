@@ -17,6 +17,7 @@ static bool take_version(struct site *site, struct tenant *tenant) {
     site->tenant = tenant_ref(tenant);
     schedule_lane_set_caps(&site->pool->schedule, &site->lane, tenant->limits.queue,
                            tenant->limits.concurrency);
+    site->pool->has_work = true; /* more may run at once now */
     return true;
 }
 

@@ -150,13 +150,15 @@ static void test_schedule_puts_a_request_back_to_where_it_was(void **state) {
         push(scene, i % 2, i);
     assert_int_equal(start_next(scene), 0);
     finish(scene, 0);
-    schedule_put_back(&scene->schedule, &scene->lanes[0], &scene->tickets[0]);
+    schedule_put_back(&scene->schedule, &scene->lanes[0], &scene->tickets[0], 100, WAIT_NS);
     for (int i = 0; i < 4; i++)
         assert_int_equal(start_next(scene), i);
-    /* Into an empty lane, too; its deadline is the old one. */
+    /* Into an empty lane, too. What it waited before it ran counts no more. */
     finish(scene, 0);
-    schedule_put_back(&scene->schedule, &scene->lanes[0], &scene->tickets[2]);
-    assert_ptr_equal(schedule_overdue(&scene->schedule, 2 + WAIT_NS), &scene->tickets[2]);
+    schedule_put_back(&scene->schedule, &scene->lanes[0], &scene->tickets[2], 2 * WAIT_NS, WAIT_NS);
+    assert_int_equal(scene->tickets[2].queued_ns, 2 * WAIT_NS);
+    assert_null(schedule_overdue(&scene->schedule, 3 * WAIT_NS - 1));
+    assert_ptr_equal(schedule_overdue(&scene->schedule, 3 * WAIT_NS), &scene->tickets[2]);
     assert_int_equal(start_next(scene), 2);
 }
 
