@@ -83,6 +83,19 @@ void front_uncork(struct daemon *daemon);
 /* END_REQUEST of that request was sent: the front knows it no more. */
 void front_forget(struct front *front, struct request *request);
 
+/* ---- For intake.c ---- */
+
+/* The request with that id, or NULL. */
+struct request *front_find(const struct front *front, uint16_t id);
+/* A new request belongs to it now. */
+void front_adopt(struct front *front, struct request *request);
+/* Records that belong to no request. */
+void front_send_bytes(struct front *front, const uint8_t *data, size_t length);
+/* The peer did not ask to keep the connection. must_linger: it may still be sending. */
+void front_close_when_sent(struct front *front, bool must_linger);
+
+/* ---- For requests ---- */
+
 /* The request's body takes no more for now / takes more again. */
 void front_pause(struct front *front);
 void front_resume(struct front *front);
