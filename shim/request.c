@@ -153,13 +153,17 @@ static struct refusal judge(struct request *request) {
 
 /* ---- What the front brings ---- */
 
+/* A request may be answered (refused, aborted) and still be here, because its front takes nothing
+ * at present: what else comes for it is of no interest. */
 void request_on_params(struct request *request, const uint8_t *data, size_t length) {
-    if (!bytes_append(&request->params, data, length))
+    if (request->state == REQUEST_READING && !bytes_append(&request->params, data, length))
         request_refuse(request, PAGE_FIELDS_TOO_LARGE, "parameters above limits.params_bytes");
 }
 
 void request_on_params_end(struct request *request) {
     request->has_params = true;
+    if (request->state != REQUEST_READING)
+        return;
     struct refusal refusal = judge(request);
     if (refusal.status != 0) {
         request_refuse(request, page_for(refusal.status), refusal.reason);
@@ -224,15 +228,15 @@ static void on_body_progress(void *context) {
     struct request *request = context;
     struct buffer *body = &request->body;
 
-    if (body->failure != 0) {
+    /* Also when the last of the body has come meanwhile: the front has other requests. */
+    if (body->failure != 0 || !buffer_is_full(body))
+        front_resume(request->front);
+    if (body->failure != 0 && request->state != REQUEST_ANSWERED) {
         char reason[128];
         snprintf(reason, sizeof reason, "spooling the body: %s", strerror(body->failure));
-        front_resume(request->front);
         request_refuse(request, PAGE_UNAVAILABLE, reason);
         return;
     }
-    if (request->state == REQUEST_READING && !buffer_is_full(body))
-        front_resume(request->front);
     if (request->state == REQUEST_RUNNING)
         exchange_send(request->backend);
 }

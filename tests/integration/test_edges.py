@@ -6,9 +6,9 @@ import threading
 
 import pytest
 from support import fcgi
-from support.fake_fpm import close, hold, read_request
+from support.fake_fpm import answer, close, hold, read_request
 from support.faked import Faked, got
-from support.programs import wait_until
+from support.programs import DEADLINE_S, wait_until
 
 
 @pytest.fixture
@@ -58,3 +58,38 @@ def test_raised_concurrency_lets_run_what_waits(four):
         assert got(client.response(2))
         four.gate("gate").set()
         assert got(client.response(1))
+
+
+# ---- At the front ----
+
+def test_front_is_read_on_once_a_body_that_stalled_it_is_whole(four):
+    four.fpmux.tenant("one", limits={"concurrency": 2})
+    body = b"y" * 60000
+    with four.client() as client:
+        client.send(fcgi.request(1, four.params("/runs.php?gate", "POST", body), body, cut=10000))
+        wait_until(lambda: four.seen("/runs.php?gate"), "the upload at FPM")
+        client.send(four.request("/sibling.php", 2))
+        assert got(client.response(2))
+        four.gate("gate").set()
+        assert got(client.response(1))["body"].encode() == body
+
+
+@pytest.mark.parametrize("ending,answered", [
+    (fcgi.record(fcgi.ABORT, 2), b""),
+    (fcgi.record(fcgi.PARAMS, 2, b"x" * 60000) * 6, b"Status: 431 ")], ids=["aborted", "refused"])
+def test_request_that_was_answered_before_its_parameters_ended_is_not_run(four, ending, answered):
+    """Its answer waits behind another one that the peer does not read."""
+    is_answered = threading.Event()
+    script(four, read_request(), answer(b"x" * 3000000), lambda _: is_answered.set())
+    params = b"".join(fcgi.pair(name, value)
+                      for name, value in four.params("/left.php", CONTENT_LENGTH="0").items())
+    with four.client() as client:
+        four.start(client, "/large.php", 1)
+        assert is_answered.wait(DEADLINE_S)
+        client.send(fcgi.begin(2) + fcgi.record(fcgi.PARAMS, 2, params) + ending
+                    + fcgi.record(fcgi.PARAMS, 2) + fcgi.record(fcgi.STDIN, 2)
+                    + four.request("/next.php", 3))
+        assert len(client.response(1).body) == 3000000
+        assert client.response(2).stdout[:12] == answered
+        assert got(client.response(3))["params"]["REQUEST_URI"] == "/next.php"
+    assert four.seen("/left.php") == []
