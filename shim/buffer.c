@@ -4,7 +4,12 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
+
+#include "tenants/log.h"
+
+enum { QUIET_MS = 60000 };
 
 /* One file operation. It owns what the thread works on: the bytes, and the descriptor once the
  * buffer is gone. */
@@ -114,12 +119,45 @@ static int io_start(struct buffer_io *io) {
                         : uv_fs_read(loop, &io->request, io->file, &piece, 1, offset, on_io_done);
 }
 
+/* There is no file to write to. A disk that is nearly full takes this and refuses that, so it is
+ * said now and then. */
+static void refuse_write(struct buffer *buffer, int failure) {
+    struct spool *spool = buffer->spool;
+    uint64_t now_ms = uv_now(spool->loop);
+
+    if (buffer->keeps)
+        buffer->failure = failure;
+    if (now_ms < spool->quiet_until_ms)
+        return;
+    spool->quiet_until_ms = now_ms + QUIET_MS;
+    log_error("spool: %s: %s; until that is mended, large bodies are refused and slow clients hold "
+              "workers",
+              spool->dir, strerror(failure));
+}
+
+/* What could not be written is the tail's beginning again. */
+static void put_back(struct buffer *buffer, struct buffer_io *io) {
+    if (!bytes_append(&io->bytes, buffer->tail.data, buffer->tail.length)) {
+        buffer->failure = ENOMEM;
+        return;
+    }
+    bytes_deinit(&buffer->tail);
+    buffer->tail = io->bytes;
+    bytes_init(&io->bytes, SIZE_MAX / 2);
+}
+
 static void io_fail(struct buffer *buffer, struct buffer_io *io, int failure) {
-    buffer->failure = failure;
-    if (io->is_write)
-        buffer->spool->used_bytes -= io->bytes.length;
     buffer->io = NULL;
+    if (io->is_write) {
+        buffer->spool->used_bytes -= io->bytes.length;
+        put_back(buffer, io);
+        refuse_write(buffer, failure);
+    } else {
+        buffer->failure = failure;
+    }
     io_free(io);
+    if (is_used_up(buffer))
+        reset(buffer);
 }
 
 /* The bytes of a write are in the file now; those of a read become the window. */
@@ -196,12 +234,12 @@ static void start_write(struct buffer *buffer) {
     struct spool *spool = buffer->spool;
 
     if (spool->used_bytes + buffer->tail.length > spool->cap_bytes) {
-        if (buffer->keeps) /* a body can't wait: its reader comes only when it is complete */
+        if (buffer->keeps)
             buffer->failure = ENOSPC;
         return;
     }
     if (buffer->file < 0 && (buffer->file = open_unlinked(spool->dir)) < 0) {
-        buffer->failure = errno;
+        refuse_write(buffer, errno);
         return;
     }
     struct bytes tail = buffer->tail;

@@ -6,7 +6,9 @@
  *
  * Memory is bounded by about four times the spool's memory_bytes, whatever passes through. File
  * operations never block the loop; one is under way at a time. A body keeps all of its bytes, so
- * that a request can be sent again (buffer_rewind); a response lets go of what was read. */
+ * that a request can be sent again (buffer_rewind); a response lets go of what was read. Without
+ * room for a file a body fails, because its reader comes only when it is complete; a response stays
+ * in memory, and its producer pauses until it was read. */
 #ifndef FPMUX_SHIM_BUFFER_H
 #define FPMUX_SHIM_BUFFER_H
 
@@ -20,10 +22,11 @@
 /* What all buffers share: where files go and how much they may take together. */
 struct spool {
     uv_loop_t *loop;
-    const char *dir;     /* borrowed */
-    size_t memory_bytes; /* per buffer, before a file is used */
-    uint64_t cap_bytes;  /* of all files */
-    uint64_t used_bytes; /* of all files, now */
+    const char *dir;         /* borrowed */
+    size_t memory_bytes;     /* per buffer, before a file is used */
+    uint64_t cap_bytes;      /* of all files */
+    uint64_t used_bytes;     /* of all files, now */
+    uint64_t quiet_until_ms; /* nothing more is logged about files that can't be written */
 };
 
 struct buffer_io; /* a file operation under way; outlives the buffer if need be */
@@ -47,12 +50,12 @@ void buffer_init(struct buffer *buffer, struct spool *spool, bool keeps,
                  void (*on_progress)(void *context), void *context);
 void buffer_deinit(struct buffer *buffer);
 
-/* Takes length bytes. false: out of memory or of spool space, or an earlier failure
+/* Takes length bytes. false: out of memory, a body without room for its file, or an earlier failure
  * (buffer->failure says which); the buffer is of no use any more. */
 bool buffer_append(struct buffer *buffer, const void *data, size_t length);
 
 /* Whether the producer should pause until on_progress or until something was consumed: the file is
- * slower than it, or the spool is full. */
+ * slower than it, the spool is full, or the file can't be written. */
 bool buffer_is_full(const struct buffer *buffer);
 
 /* Bytes that are still to be read. */

@@ -353,20 +353,64 @@ static void test_buffer_says_why_it_has_no_file(void **state) {
     assert_false(buffer_append(&scene->buffer, scene->data, 1));
 }
 
+/* From now on writes to the buffer's file fail. */
+static void break_file(struct scene *scene) {
+    int reader = open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+    assert_int_equal(dup3(reader, scene->buffer.file, O_CLOEXEC), scene->buffer.file);
+    close(reader);
+}
+
 static void test_buffer_says_that_a_write_failed(void **state) {
     struct scene *scene = *state;
 
     begin(scene, true);
     append(scene, 0, 2 * MEMORY);
     settle(scene);
-    int reader = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    assert_int_equal(dup3(reader, scene->buffer.file, O_CLOEXEC), scene->buffer.file);
-    close(reader);
+    break_file(scene);
     append(scene, 0, 2 * MEMORY);
     wait_for_progress(scene);
     assert_int_equal(scene->buffer.failure, EBADF);
     assert_false(buffer_append(&scene->buffer, scene->data, 1));
     assert_int_equal(scene->spool.used_bytes, 2 * MEMORY);
+}
+
+static void test_buffer_that_does_not_keep_goes_on_in_memory_without_a_file(void **state) {
+    struct scene *scene = *state;
+
+    begin(scene, false);
+    scene->spool.dir = "/nonexistent";
+    for (size_t at = 0; at < LARGE; at += 3 * MEMORY) {
+        size_t length = LARGE - at < 3 * MEMORY ? LARGE - at : 3 * MEMORY;
+        append(scene, at, length);
+        assert_int_equal(buffer_is_full(&scene->buffer), length > MEMORY);
+        must_read(scene, at, length);
+        assert_false(buffer_is_full(&scene->buffer));
+    }
+    assert_int_equal(scene->spool.used_bytes, 0);
+    scene->spool.dir = scene->dir;
+    append_all(scene, LARGE, 1000);
+    settle(scene);
+    assert_true(scene->spool.used_bytes > 0);
+    must_read(scene, 0, LARGE);
+}
+
+static void test_buffer_that_does_not_keep_takes_back_what_could_not_be_written(void **state) {
+    struct scene *scene = *state;
+
+    begin(scene, false);
+    append(scene, 0, 2 * MEMORY);
+    settle(scene);
+    must_read(scene, 0, 2 * MEMORY);
+    break_file(scene);
+    append(scene, 0, 2 * MEMORY);
+    append(scene, 2 * MEMORY, 10); /* while those before are being written */
+    settle(scene);
+    assert_int_equal(scene->buffer.failure, 0);
+    assert_true(buffer_is_full(&scene->buffer));
+    assert_int_equal(scene->spool.used_bytes, 0);
+    must_read(scene, 0, 2 * MEMORY + 9);
+    assert_int_equal(buffer_left(&scene->buffer), 1);
 }
 
 static void test_buffer_says_that_its_file_was_cut(void **state) {
@@ -405,6 +449,8 @@ int main(void) {
         SCENE(test_buffer_may_go_while_it_reads),
         SCENE(test_buffer_says_why_it_has_no_file),
         SCENE(test_buffer_says_that_a_write_failed),
+        SCENE(test_buffer_that_does_not_keep_goes_on_in_memory_without_a_file),
+        SCENE(test_buffer_that_does_not_keep_takes_back_what_could_not_be_written),
         SCENE(test_buffer_says_that_its_file_was_cut),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
