@@ -87,13 +87,26 @@ static bool is_worker_free(const struct backend *backend) {
            unread < UNREAD_NOTHING;
 }
 
+bool backend_has_delivered(const struct backend *backend) {
+    return backend->has_sent_all && backend->unsent.length == 0;
+}
+
+/* Whether an abandoned worker's unread terminator tells that it is busy; else it is free only when
+ * it closes its end. */
+static bool tells_when_free(const struct backend *backend) {
+    return backend->pool->address.is_unix && backend_has_delivered(backend);
+}
+
 void backend_check(struct backend *backend) {
+    if (backend->state == BACKEND_ABANDONED && !tells_when_free(backend)) {
+        exchange_drain(backend);
+        return;
+    }
     if (!is_worker_free(backend))
         return;
     if (backend->state == BACKEND_ABANDONED) {
-        if (backend->pool->address.is_unix)
-            backend_close(backend);
-        return; /* over TCP only the end of the connection tells */
+        backend_close(backend);
+        return;
     }
     backend_settle(backend);
     if (backend->keeps_connection)
@@ -190,8 +203,8 @@ void backend_abandon(struct backend *backend) {
         return; /* it has failed by itself */
     backend->request = NULL;
     backend->is_paused = false;
-    /* PHP notices at its next write. Over TCP the script is left to run: a reset would tell it, but
-     * then nothing would tell us when its worker is free. */
-    shutdown(backend->watch.fd, backend->pool->address.is_unix ? SHUT_RDWR : SHUT_WR);
+    /* PHP notices at its next write. Where it would be told, but then nothing would tell us when
+     * its worker is free (over TCP, or amid a body), the script is left to run. */
+    shutdown(backend->watch.fd, tells_when_free(backend) ? SHUT_RDWR : SHUT_WR);
     backend_set_state(backend, BACKEND_ABANDONED);
 }

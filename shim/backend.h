@@ -52,6 +52,7 @@ struct backend {
     uint16_t request_id;     /* of the request that runs */
     bool keeps_connection;   /* FCGI_KEEP_CONN was set for it */
     bool has_answered;       /* a byte of its response came */
+    bool has_sent_any;       /* the kernel took a byte of the request */
     bool has_sent_all;       /* the whole request was written, terminator included */
     bool has_told;           /* FCGI_GET_VALUES was answered */
     bool is_paused;          /* not read, because the response's buffer is full */
@@ -90,6 +91,9 @@ void backend_ask(struct backend *backend);
 
 /* A worker with that pid has answered. */
 void backend_learn_worker(struct backend *backend, pid_t pid);
+
+/* Whether the kernel took the whole request, its terminator included. */
+bool backend_has_delivered(const struct backend *backend);
 
 /* The worker is free, or gone: what it burned is charged, the tenant's place is given back. */
 void backend_settle(struct backend *backend);

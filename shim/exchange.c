@@ -33,6 +33,7 @@ static void write_out(struct backend *backend, struct outgoing *outgoing) {
     ssize_t sent = sendmsg(backend->watch.fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
     size_t skip = sent > 0 ? (size_t)sent : 0;
 
+    backend->has_sent_any |= sent > 0;
     for (size_t i = 0; i < outgoing->count; i++) {
         const struct iovec *piece = &outgoing->pieces[i];
         size_t taken = skip < piece->iov_len ? skip : piece->iov_len;
@@ -121,6 +122,7 @@ void exchange_start(struct backend *backend, struct request *request) {
     backend->request = request;
     backend->request_id = request->backend_id;
     backend->has_answered = false;
+    backend->has_sent_any = false;
     backend->has_sent_all = false;
     backend->site = site;
     backend->last = site->account;
@@ -146,7 +148,7 @@ static void on_end_request(struct backend *backend) {
     struct request *request = backend->request;
 
     backend->request = NULL;
-    if (!backend->has_sent_all || backend->unsent.length > 0)
+    if (!backend_has_delivered(backend))
         backend->keeps_connection = false; /* answered before it took the whole body */
     backend_set_state(backend, BACKEND_FINISHING);
     request_on_end(request);
@@ -261,6 +263,13 @@ static void fail(struct backend *backend, enum request_failure failure, const ch
     backend_close(backend);
 }
 
+/* With the whole request sent, an end without a byte comes from a worker that drains: it never
+ * began (one that died has left the terminator unread, which is a reset). One that died amid the
+ * body may have begun, and have read all that was there. */
+static bool was_never_begun(const struct backend *backend, int failure) {
+    return failure == 0 && (backend_has_delivered(backend) || !backend->has_sent_any);
+}
+
 /* The connection has ended; failure is 0 or the errno. */
 static void on_connection_end(struct backend *backend, int failure) {
     struct pool *pool = backend->pool;
@@ -273,7 +282,7 @@ static void on_connection_end(struct backend *backend, int failure) {
     }
     if (backend->has_answered || !fcgi_decoder_is_between_records(&backend->decoder))
         fail(backend, FAILURE_CUT, "PHP-FPM's worker died while it answered");
-    else if (failure == 0)
+    else if (was_never_begun(backend, failure))
         fail(backend, FAILURE_DRAINED, "PHP-FPM closed the connection without an answer");
     else
         fail(backend, FAILURE_RESET, "PHP-FPM's worker died before it answered");
@@ -344,9 +353,7 @@ static void on_connected(struct backend *backend) {
     pool_on_unreachable(pool, failure);
 }
 
-/* Over TCP an abandoned worker is free when it closes its end; until then its output is read and
- * dropped. */
-static void drain_abandoned(struct backend *backend) {
+void exchange_drain(struct backend *backend) {
     for (;;) {
         ssize_t length =
             recv(backend->watch.fd, backend->pool->daemon->read_buffer, READ_BYTES, MSG_DONTWAIT);
@@ -368,10 +375,7 @@ void exchange_on_events(struct watch *watch, uint32_t events) {
         return;
     }
     if (backend->state == BACKEND_ABANDONED) {
-        if (backend->pool->address.is_unix)
-            backend_check(backend);
-        else
-            drain_abandoned(backend);
+        backend_check(backend);
         return;
     }
     bool is_ending = (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;

@@ -17,6 +17,9 @@ void exchange_send(struct backend *backend);
 /* Goes on reading, when the response's buffer has room again. */
 void exchange_resume(struct backend *backend);
 
+/* Reads and drops what an abandoned worker says; closes the backend when that has ended. */
+void exchange_drain(struct backend *backend);
+
 /* The socket has news: EPOLL* bits. */
 void exchange_on_events(struct watch *watch, uint32_t events);
 

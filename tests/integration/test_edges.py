@@ -2,11 +2,13 @@
 refused while nothing can be said, changed while they wait."""
 
 import contextlib
+import os
+import signal
 import threading
 
 import pytest
 from support import fcgi
-from support.fake_fpm import answer, close, hold, read_request
+from support.fake_fpm import (Gone, answer, close, hold, read_begin, read_params, read_request)
 from support.faked import Faked, got
 from support.programs import DEADLINE_S, wait_until
 
@@ -93,3 +95,72 @@ def test_request_that_was_answered_before_its_parameters_ended_is_not_run(four, 
         assert client.response(2).stdout[:12] == answered
         assert got(client.response(3))["params"]["REQUEST_URI"] == "/next.php"
     assert four.seen("/left.php") == []
+
+
+# ---- At the backend ----
+
+def read_what_is_there(faked):
+    """Reads all that the kernel has for FPM, with fpmux stopped, so that no more comes."""
+    def step(connection):
+        os.kill(faked.fpmux.pid, signal.SIGSTOP)
+        connection.socket.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            while connection.socket.recv(1 << 20):
+                pass
+    return step
+
+
+def go_on(faked):
+    return lambda _: os.kill(faked.fpmux.pid, signal.SIGCONT)
+
+
+def test_death_amid_a_body_that_was_read_so_far_is_not_replayed(one):
+    """The connection ends as at max_requests, but a PUT may have run."""
+    def close_stopped(connection):
+        connection.socket.close()
+    script(one, read_begin(), read_params(), read_what_is_there(one), close_stopped, go_on(one),
+           close())
+    assert one.ask("/put.php", method="PUT", body=b"z" * 5000000).status == 502
+    assert one.seen("/put.php") == []
+    assert got(one.ask("/after.php"))
+
+
+def test_worker_that_was_left_amid_a_body_keeps_its_place_until_it_closes(place):
+    """It reads what there is and runs, with nothing left unread that would tell."""
+    is_taken, may_read, is_read, may_end = (threading.Event() for _ in range(4))
+
+    def read_to_the_end(connection):
+        with contextlib.suppress(Gone):
+            while True:
+                connection.read_exactly(1)
+        is_read.set()
+
+    with Faked(place, pool={"workers": 1}, tenant={"limits": {"queue_seconds": 0.3}}) as faked:
+        script(faked, read_begin(), read_params(), lambda _: is_taken.set(), hold(may_read),
+               read_to_the_end, hold(may_end), close())
+        with faked.client() as client:
+            client.send(faked.request("/put.php", 1, method="PUT", body=b"z" * 5000000))
+            assert is_taken.wait(DEADLINE_S)
+            client.send(fcgi.record(fcgi.ABORT, 1))
+            client.response(1)
+        may_read.set()
+        assert is_read.wait(DEADLINE_S)
+        connections = len(faked.fpm.connections)
+        assert faked.ask("/too-early.php").status == 503
+        assert len(faked.fpm.connections) == connections
+        may_end.set()
+        assert got(faked.ask("/after.php"))
+
+
+def test_worker_that_was_left_amid_its_answer_over_tcp_is_read_to_its_end(place):
+    """Nobody read it any more when it was left, because the spool was full."""
+    is_written = threading.Event()
+    with Faked(place, "tcp", pool={"workers": 1},
+               spool={"dir": str(place.directory("spool")), "bytes": 100000}) as faked:
+        script(faked, read_request(), answer(b"x" * 30000000), lambda _: is_written.set(), close())
+        with faked.client() as client:
+            faked.start(client, "/large.php", 1)
+            client.read_some()
+            assert not is_written.wait(0.3)
+        assert is_written.wait(DEADLINE_S)
+        assert got(faked.ask("/after.php"))
