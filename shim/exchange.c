@@ -290,6 +290,16 @@ static void on_connection_end(struct backend *backend, int failure) {
         pool_on_unreachable(pool, failure != 0 ? failure : ECONNRESET);
 }
 
+/* What came is not FastCGI. If that is the first thing that came, something else listens there. */
+static void on_nonsense(struct backend *backend) {
+    struct pool *pool = backend->pool;
+    bool was_asking = backend->state == BACKEND_ASKING;
+
+    fail(backend, FAILURE_CUT, "PHP-FPM sent what is not FastCGI");
+    if (was_asking)
+        pool_on_unreachable(pool, EPROTO);
+}
+
 /* Reads what there is. to_end: the peer may have closed behind what it wrote; as its edge has been
  * seen, nobody would tell again. false: the backend was freed. */
 static bool read_all(struct backend *backend, bool to_end) {
@@ -319,7 +329,7 @@ static bool read_all(struct backend *backend, bool to_end) {
         bool is_fcgi = take_input(backend, daemon->read_buffer, (size_t)length);
         front_uncork(daemon);
         if (!is_fcgi) {
-            fail(backend, FAILURE_CUT, "PHP-FPM sent what is not FastCGI");
+            on_nonsense(backend);
             return false;
         }
         if (backend->state == BACKEND_ABANDONED)

@@ -8,7 +8,8 @@ import threading
 
 import pytest
 from support import fcgi
-from support.fake_fpm import (Gone, answer, close, hold, read_begin, read_params, read_request)
+from support.fake_fpm import (Gone, answer, close, hold, read, read_begin, read_params,
+                              read_request, write)
 from support.faked import Faked, got
 from support.programs import DEADLINE_S, wait_until
 
@@ -150,6 +151,15 @@ def test_worker_that_was_left_amid_a_body_keeps_its_place_until_it_closes(place)
         assert len(faked.fpm.connections) == connections
         may_end.set()
         assert got(faked.ask("/after.php"))
+
+
+@pytest.mark.parametrize("banner", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"SSH-2.0-x\r\n"])
+def test_something_else_where_fpm_should_be_is_502_at_once(one, banner):
+    one.fpm.default = [write(banner), read(8), close()]
+    assert one.ask("/x.php").status == 502
+    assert len(one.fpm.connections) < 10
+    assert len(one.fpmux.log_lines("error: pool default")) == 1
+
 
 
 def test_worker_that_was_left_amid_its_answer_over_tcp_is_read_to_its_end(place):
