@@ -99,7 +99,12 @@ static int make_file(const char *path, struct error *error) {
     struct stat status, parent;
     int result = 0;
 
-    if (stat(path, &status) == 0 && status.st_size > 0)
+    bool exists = stat(path, &status) == 0;
+    if (exists && !S_ISREG(status.st_mode)) {
+        error_set(error, "%s: not a regular file", path);
+        return -1;
+    }
+    if (exists && status.st_size > 0)
         return 0;
     if (stat_parent(path, &parent, error) < 0)
         return -1;
@@ -114,6 +119,11 @@ static int make_file(const char *path, struct error *error) {
     }
     close(fd);
     return result;
+}
+
+/* 1 for a file without tables; a version of 0 alone can be that of somebody else's database. */
+static int64_t is_empty(const struct ledger *ledger, struct error *error) {
+    return ledger_ask_number(ledger, "SELECT count(*)=0 FROM sqlite_schema", error);
 }
 
 /* Two processes may do this at the same time: the second finds it done. */
@@ -136,7 +146,7 @@ static int check_schema(const struct ledger *ledger, struct error *error) {
     int64_t version = ledger_ask_number(ledger, "PRAGMA user_version", error);
 
     if (version == 0 && !ledger->is_read_only) {
-        if (make_schema(ledger, error) < 0)
+        if (is_empty(ledger, error) != 0 && make_schema(ledger, error) < 0)
             return -1;
         version = ledger_ask_number(ledger, "PRAGMA user_version", error);
     }

@@ -570,6 +570,10 @@ static void test_what_is_no_ledger_is_refused(void **state) {
     run_sql("CREATE TABLE other(a); PRAGMA user_version=1");
     expect_refused(source, "not a ledger");
     unlink(database);
+    run_sql("CREATE TABLE other(a)");
+    expect_refused(source, "not a ledger");
+    unlink(database);
+    expect_refused("sqlite:/tmp", "/tmp: not a regular file");
     ledger_close(must_open());
     run_sql("PRAGMA user_version=2");
     expect_refused(source, "newer version");
