@@ -217,13 +217,6 @@ void meter_release(struct worker *worker) {
         worker->holders--;
 }
 
-void meter_assign(struct meter *meter, struct worker *worker, struct account *account) {
-    if (worker->account == account)
-        return;
-    worker->account = account;
-    name_account(record_of(meter, worker), account, worker->pid);
-}
-
 /* The record is written before the charge: killed in between, the nanoseconds since the last
  * reading are lost rather than charged twice. */
 static void charge(struct meter *meter, const struct worker *worker, uint64_t *last,
@@ -244,6 +237,14 @@ void meter_read(struct meter *meter, struct worker *worker, bool with_children) 
         charge(meter, worker, &record->cpu_ns, cpu_ns);
     if (with_children && worker->stat >= 0 && read_stat(worker->stat, &stat))
         charge(meter, worker, &record->children_ns, stat.children_ns);
+}
+
+void meter_assign(struct meter *meter, struct worker *worker, struct account *account) {
+    if (worker->account == account)
+        return;
+    meter_read(meter, worker, false);
+    worker->account = account;
+    name_account(record_of(meter, worker), account, worker->pid);
 }
 
 void meter_sweep(struct meter *meter) {

@@ -45,7 +45,9 @@ void meter_add(struct meter *meter, struct account *account, enum counter counte
 struct worker *meter_worker(struct meter *meter, pid_t pid);
 void meter_release(struct worker *worker); /* NULL is allowed */
 
-/* From now on account runs on worker. What was burned before must have been read. */
+/* From now on account runs on worker. Called while the worker sleeps, this reads what the account
+ * before it still owes: a reading at the moment when a worker becomes free may come before it has
+ * gone to sleep, and be old by up to a tick. */
 void meter_assign(struct meter *meter, struct worker *worker, struct account *account);
 
 /* Reads the worker's clock and charges the difference. with_children also reads what children that
