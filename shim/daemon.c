@@ -1,6 +1,7 @@
 #include "shim/daemon.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -16,6 +17,7 @@
 #include "shim/front.h"
 #include "shim/listener.h"
 #include "shim/probe.h"
+#include "tenants/file.h"
 #include "tenants/log.h"
 
 enum { TICK_MS = 100, STOP_GRACE_MS = 30000 };
@@ -129,15 +131,39 @@ static void on_change(void *context, struct tenant *before, struct tenant *after
 
 /* ---- Start ---- */
 
+static int prepare_directory(const char *key, const char *path, mode_t mode, struct error *error) {
+    int result = file_prepare_directory(path, mode, error);
+
+    if (result != 0)
+        error_prefix(error, "%s", key);
+    return result;
+}
+
+static int look_at_pages(const char *path, struct error *error) {
+    int dir = path != NULL ? open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+
+    if (dir >= 0)
+        close(dir);
+    else if (path != NULL)
+        error_set(error, "pages: %s: %s", path, strerror(errno));
+    return path == NULL || dir >= 0 ? 0 : -1;
+}
+
+/* What would otherwise come out with the first large upload or at the first bill. */
+static int prepare_directories(const struct config *config, struct error *error) {
+    char *counters = config_counters_dir(config);
+    int result = prepare_directory("ledger", counters, 0750, error);
+
+    free(counters);
+    if (result == 0)
+        result = prepare_directory("spool.dir", config->spool.dir, 0700, error);
+    return result == 0 ? look_at_pages(config->pages, error) : result;
+}
+
 static int open_state(struct daemon *daemon, struct error *error) {
     const struct config *config = daemon->config;
     char *dir = config_counters_dir(config);
 
-    if (mkdir(config->spool.dir, 0700) != 0 && errno != EEXIST) {
-        error_set(error, "spool.dir: %s: %s", config->spool.dir, strerror(errno));
-        free(dir);
-        return -1;
-    }
     daemon->spool = (struct spool){.loop = &daemon->loop,
                                    .dir = config->spool.dir,
                                    .memory_bytes = config->spool.memory_bytes,
@@ -175,7 +201,11 @@ static int open_pools(struct daemon *daemon, struct error *error) {
 
 static int open_registry(struct daemon *daemon, struct error *error) {
     daemon->registry = registry_open(daemon->config, on_change, daemon, error);
-    if (daemon->registry == NULL || listeners_prepare_tenants(daemon, error) != 0)
+    if (daemon->registry == NULL) {
+        error_prefix(error, "registry");
+        return -1;
+    }
+    if (listeners_prepare_tenants(daemon, error) != 0)
         return -1;
     if (registry_load(daemon->registry, error) < 0)
         return -1;
@@ -239,8 +269,14 @@ struct daemon *daemon_new(const struct config *config, struct error *error, int 
         result = start_handles(daemon);
     if (result != 0)
         error_set(error, "epoll: %s", strerror(-result));
-    if (result == 0)
+    if (result == 0) {
+        *exit_code = EX_CONFIG;
+        result = prepare_directories(config, error);
+    }
+    if (result == 0) {
+        *exit_code = EX_OSERR;
         result = open_state(daemon, error);
+    }
     if (result == 0) {
         *exit_code = EX_CONFIG;
         result = open_pools(daemon, error);

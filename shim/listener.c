@@ -13,6 +13,7 @@
 #include "shim/address.h"
 #include "shim/daemon.h"
 #include "shim/front.h"
+#include "tenants/file.h"
 #include "tenants/log.h"
 
 enum {
@@ -188,14 +189,18 @@ static struct listener *open_listener(struct daemon *daemon, const struct addres
 int listeners_open(struct daemon *daemon, struct error *error) {
     const struct string_list *wanted = &daemon->config->listen;
 
+    if (wanted->count == 0 && daemon->config->tenant_sockets == NULL) {
+        error_set(error, "listen is empty and tenant_sockets is false: nobody could connect");
+        return -1;
+    }
     for (size_t i = 0; i < wanted->count; i++) {
         struct address address;
+        struct listener *listener = NULL;
         const char *text = wanted->items[i];
-        if (address_resolve(text, &address, error) != 0)
-            return -1;
-        if (address.is_unix)
-            text += strlen("unix:");
-        struct listener *listener = open_listener(daemon, &address, text, "", error);
+        if (address_resolve(text, &address, error) == 0) {
+            text += address.is_unix ? strlen("unix:") : 0;
+            listener = open_listener(daemon, &address, text, "", error);
+        }
         if (listener == NULL) {
             error_prefix(error, "listen");
             return -1;
@@ -211,9 +216,9 @@ int listeners_open(struct daemon *daemon, struct error *error) {
 int listeners_prepare_tenants(struct daemon *daemon, struct error *error) {
     const char *dir = daemon->config->tenant_sockets;
 
-    if (dir == NULL || mkdir(dir, 0710) == 0 || errno == EEXIST)
+    if (dir == NULL || file_prepare_directory(dir, 0710, error) == 0)
         return 0;
-    error_set(error, "tenant_sockets: %s: %s", dir, strerror(errno));
+    error_prefix(error, "tenant_sockets");
     return -1;
 }
 

@@ -27,29 +27,23 @@ struct options {
     bool checks;
 };
 
-static void on_no_change(void *context, struct tenant *before, struct tenant *after) {
-    (void)context;
-    (void)before;
-    (void)after;
-}
-
 static void print_error(void *context, const char *id, const char *text) {
     (void)context;
     (void)id;
-    fprintf(stderr, "%s\n", text);
+    log_error("%s", text);
 }
 
 static int check(const struct config *config) {
     struct error error;
-    struct registry *registry = registry_open(config, on_no_change, NULL, &error);
+    struct registry *registry = registry_open(config, NULL, NULL, &error);
     int errors = registry != NULL ? registry_load(registry, &error) : -1;
 
     if (errors < 0) {
-        fprintf(stderr, "fpmux: %s\n", error.text);
+        log_error("%s: registry: %s", config->path, error.text);
     } else {
         registry_each_error(registry, print_error, NULL);
-        printf("%s: no error; %zu tenants, %d in error\n", config->path, registry_count(registry),
-               errors);
+        printf("%s: can be used; %zu tenants, %d in error\n", config->path,
+               registry_count(registry), errors);
     }
     if (registry != NULL)
         registry_close(registry);
@@ -62,7 +56,7 @@ static int serve(const struct config *config) {
     struct daemon *daemon = daemon_new(config, &error, &exit_code);
 
     if (daemon == NULL) {
-        fprintf(stderr, "fpmux: %s\n", error.text);
+        log_error("%s: %s", config->path, error.text);
         return exit_code;
     }
     daemon_run(daemon);
@@ -116,7 +110,7 @@ int main(int argc, char **argv) {
         return result;
     struct config *config = config_load(options.config, &error);
     if (config == NULL) {
-        fprintf(stderr, "fpmux: %s\n", error.text);
+        log_error("%s", error.text);
         return EX_CONFIG;
     }
     result = options.checks ? check(config) : serve(config);

@@ -410,7 +410,7 @@ struct config *config_load(const char *path, struct error *error) {
 
     if (path == NULL)
         path = getenv("FPMUX_CONFIG");
-    if (path == NULL)
+    if (path == NULL || path[0] == '\0')
         path = CONFIG_DEFAULT_PATH;
     if (!json_load(&document, path, FILE_BYTES_MAX, error))
         return NULL;

@@ -66,3 +66,22 @@ char *file_read(const char *path, size_t cap_bytes, size_t *length, mode_t *mode
     close(fd);
     return data;
 }
+
+int file_prepare_directory(const char *path, mode_t mode, struct error *error) {
+    struct stat status;
+
+    if (mkdir(path, mode) == 0)
+        return 0;
+    if (errno != EEXIST)
+        error_set(error, "%s can't be made: %s", path, strerror(errno));
+    else if (stat(path, &status) != 0)
+        error_set(error, "%s: %s", path, strerror(errno));
+    else if (!S_ISDIR(status.st_mode))
+        error_set(error, "%s: not a directory", path);
+    else if (faccessat(AT_FDCWD, path, W_OK | X_OK, AT_EACCESS) != 0)
+        error_set(error, "%s: user %u can't make files there: %s", path, geteuid(),
+                  strerror(errno));
+    else
+        return 0;
+    return -1;
+}

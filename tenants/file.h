@@ -1,4 +1,4 @@
-/* Reading a small file whole: configuration, registry files, secrets. */
+/* Reading a small file whole: configuration, registry files, secrets. Directories to write to. */
 #ifndef FPMUX_TENANTS_FILE_H
 #define FPMUX_TENANTS_FILE_H
 
@@ -12,5 +12,9 @@
  * reason" on failure. Never waits: a FIFO or a device in the file's place is an error. */
 char *file_read(const char *path, size_t cap_bytes, size_t *length, mode_t *mode,
                 struct error *error);
+
+/* Makes the directory unless it is there. 0 when this process may make files in it, else -1 with
+ * "PATH: reason". */
+int file_prepare_directory(const char *path, mode_t mode, struct error *error);
 
 #endif
