@@ -18,21 +18,23 @@ struct folder {
     bool must_stop; /* under mutex */
     char *ledger;
     char *counters_dir;
-    bool has_failed; /* the last fold; said once */
+    struct error failure; /* of the last fold, or empty; each reason is said once */
 };
 
 /* Opens the ledger anew each time: it may have been moved, restored or mended meanwhile. */
 static void fold(struct folder *folder) {
-    struct error error;
+    struct error error = {0};
     struct ledger *ledger = ledger_open(folder->ledger, &error);
     bool is_done = ledger != NULL && ledger_fold(ledger, folder->counters_dir, &error) == 0;
 
     ledger_close(ledger);
-    if (!is_done && !folder->has_failed)
+    if (is_done)
+        error.text[0] = '\0';
+    if (!is_done && strcmp(error.text, folder->failure.text) != 0)
         log_error("ledger: %s; counting goes on, and is taken in when that is mended", error.text);
-    if (is_done && folder->has_failed)
+    if (is_done && folder->failure.text[0] != '\0')
         log_notice("ledger: takes in what was counted again");
-    folder->has_failed = !is_done;
+    folder->failure = error;
 }
 
 static void run(void *argument) {
