@@ -254,6 +254,14 @@ static bool check_setting(struct field_reader *reader, const cJSON *node, bool s
     return true;
 }
 
+static size_t settings_size(const struct settings *settings) {
+    size_t size = 0;
+
+    for (size_t index = 0; index < settings->count; index++)
+        size += strlen(settings->items[index].key) + strlen(settings->items[index].value);
+    return size;
+}
+
 bool fields_read_settings(struct field_reader *reader, cJSON *node, bool scalars,
                           struct settings *settings) {
     if (!cJSON_IsObject(node))
@@ -280,6 +288,10 @@ bool fields_read_settings(struct field_reader *reader, cJSON *node, bool scalars
         settings->count++;
     }
     qsort(settings->items, settings->count, sizeof *settings->items, compare_settings);
+    if (settings_size(settings) > SETTINGS_BYTES_MAX)
+        return fields_fail(reader, node,
+                           "\"%s\" must have at most %d bytes, keys and values together",
+                           name_of(node), SETTINGS_BYTES_MAX);
     return true;
 }
 

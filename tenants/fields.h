@@ -78,6 +78,11 @@ bool fields_fail_key(struct field_reader *reader, const cJSON *node, const char 
 bool fields_read_choice(struct field_reader *reader, const cJSON *node, const char *const *choices,
                         unsigned *index);
 
+/* Of a struct settings: a pool's `php` and a tenant's, escaped, must fit one FastCGI record of
+ * 65535 bytes. Escaping takes up to three bytes for one of a value, and up to four more for a key.
+ */
+enum { SETTINGS_BYTES_MAX = 8000 };
+
 /* An object of strings, or of scalars. Replaces *settings. Takes the keys out of the tree. */
 bool fields_read_settings(struct field_reader *reader, cJSON *node, bool scalars,
                           struct settings *settings);

@@ -307,6 +307,21 @@ static void test_value_must_fit_one_record(void **state) {
     free(text);
 }
 
+static void test_settings_together_must_fit_one_record(void **state) {
+    const struct fixture *fixture = *state;
+    char *text = malloc(9000);
+    struct error error = {0};
+
+    assert_non_null(text);
+    snprintf(text, 9000, "{\"php\": {\"precision\": 17, \"open_basedir\": \"/%07976d\"}}", 0);
+    tenant_unref(parse(fixture, text));
+    snprintf(text, 9000, "{\"php\": {\"precision\": 17, \"open_basedir\": \"/%07977d\"}}", 0);
+    assert_null(tenant_parse("t1", "t", text, strlen(text), fixture->config, &error));
+    assert_string_equal(error.text, "t:1:9: \"php\" must have at most 8000 bytes, keys and values "
+                                    "together");
+    free(text);
+}
+
 /* ---- Secrets ---- */
 
 static void test_secret_is_read_and_never_printed(void **state) {
@@ -482,6 +497,7 @@ int main(void) {
         cmocka_unit_test(test_errors_say_where_and_what_would_be_right),
         cmocka_unit_test(test_paid_until_must_be_a_real_day),
         cmocka_unit_test(test_value_must_fit_one_record),
+        cmocka_unit_test(test_settings_together_must_fit_one_record),
         cmocka_unit_test(test_secret_is_read_and_never_printed),
         cmocka_unit_test(test_param_named_like_a_secret_is_never_printed),
         cmocka_unit_test(test_secret_file_must_be_private_small_and_text),
