@@ -233,6 +233,18 @@ static void log_refusal(struct request *request, int status, const char *reason)
                status, reason, peer, what);
 }
 
+/* Whether part of the response is with the front already, and not all of it in the buffer. */
+static bool has_spoken(const struct request *request) {
+    return request->has_head && request->bytes_out > buffer_left(&request->response);
+}
+
+static void drop_buffered(struct request *request) {
+    struct buffer *response = &request->response;
+
+    buffer_deinit(response);
+    buffer_init(response, response->spool, false, response->on_progress, request);
+}
+
 /* Part of the response is with the front. An end without END_REQUEST tells the web server that it
  * is not whole, but would cut off the front's other requests, too: then a plain end must do. */
 static void cut_off(struct request *request) {
@@ -243,9 +255,7 @@ static void cut_off(struct request *request) {
         request_free(request);
         return;
     }
-    buffer_deinit(&request->response);
-    buffer_init(&request->response, &front->daemon->spool, false, request->response.on_progress,
-                request);
+    drop_buffered(request);
     response_end(request, NULL, 0);
 }
 
@@ -253,7 +263,6 @@ void request_refuse(struct request *request, enum page_kind kind, const char *re
     struct daemon *daemon = request->front->daemon;
     int status = page_status(kind);
     bool has_run = request->state == REQUEST_RUNNING;
-    bool has_spoken = request->has_head;
     char id[40];
 
     log_refusal(request, status, reason);
@@ -261,10 +270,11 @@ void request_refuse(struct request *request, enum page_kind kind, const char *re
     if (!has_run && request->state != REQUEST_ANSWERED)
         count_rejected(request, status);
     request_detach(request);
-    if (has_spoken) {
+    if (has_spoken(request)) {
         cut_off(request);
         return;
     }
+    drop_buffered(request);
     snprintf(id, sizeof id, "%s-%llx", daemon->instance, (unsigned long long)request->serial);
     bytes_deinit(&request->head);
     request->has_head = true;

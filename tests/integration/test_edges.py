@@ -8,8 +8,8 @@ import threading
 
 import pytest
 from support import fcgi
-from support.fake_fpm import (Gone, answer, close, hold, read, read_begin, read_params,
-                              read_request, write)
+from support.fake_fpm import (OK_HEAD, Gone, answer, close, hold, read, read_begin, read_params,
+                              read_request, stdout, write)
 from support.faked import Faked, got
 from support.programs import DEADLINE_S, wait_until
 
@@ -96,6 +96,25 @@ def test_request_that_was_answered_before_its_parameters_ended_is_not_run(four, 
         assert client.response(2).stdout[:12] == answered
         assert got(client.response(3))["params"]["REQUEST_URI"] == "/next.php"
     assert four.seen("/left.php") == []
+
+
+@pytest.mark.parametrize("size", range(240000, 340000, 10000))
+def test_death_of_a_request_that_said_nothing_yet_cuts_no_other_off(four, size):
+    """The end of the other answer waits in fpmux, wherever the socket's buffer is full."""
+    four.fpmux.tenant("one", limits={"concurrency": 2})
+    is_answered, is_dead = threading.Event(), threading.Event()
+    script(four, read_request(), answer(b"x" * size), lambda _: is_answered.set(), read(1))
+    with four.client() as client:
+        four.start(client, "/large.php", 1)
+        assert is_answered.wait(DEADLINE_S)
+        four.fpm.next_connection(read_request(), stdout(OK_HEAD + b"half"),
+                                 lambda _: is_dead.set(), close())
+        client.send(four.request("/dies.php", 2))
+        assert is_dead.wait(DEADLINE_S)
+        wait_until(lambda: four.fpmux.log_lines("502"), "fpmux has seen it")
+        assert len(client.response(1).body) == size
+        died = client.response(2)
+    assert died.status == 502 and b"half" not in died.body
 
 
 # ---- At the backend ----
