@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -126,11 +127,26 @@ static int64_t is_empty(const struct ledger *ledger, struct error *error) {
     return ledger_ask_number(ledger, "SELECT count(*)=0 FROM sqlite_schema", error);
 }
 
+/* SQLite does not wait for a lock here, as it does elsewhere: a process that makes the ledger at
+ * the same time has it for a moment. */
+static int switch_to_wal(const struct ledger *ledger, struct error *error) {
+    static const struct timespec moment = {.tv_nsec = 10000000};
+
+    for (int waited_ms = 0;; waited_ms += 10) {
+        int result = sqlite3_exec(ledger->db, "PRAGMA journal_mode=WAL", NULL, NULL, NULL);
+        if (result == SQLITE_OK)
+            return 0;
+        if (result != SQLITE_BUSY || waited_ms >= BUSY_MS)
+            return ledger_fail(ledger, error);
+        nanosleep(&moment, NULL);
+    }
+}
+
 /* Two processes may do this at the same time: the second finds it done. */
 static int make_schema(const struct ledger *ledger, struct error *error) {
     char sql[96];
 
-    if (ledger_run(ledger, "PRAGMA journal_mode=WAL; BEGIN IMMEDIATE", error) < 0)
+    if (switch_to_wal(ledger, error) < 0 || ledger_run(ledger, "BEGIN IMMEDIATE", error) < 0)
         return -1;
     int64_t version = ledger_ask_number(ledger, "PRAGMA user_version", error);
     snprintf(sql, sizeof sql, "PRAGMA application_id=%d; PRAGMA user_version=%d; COMMIT",

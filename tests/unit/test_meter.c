@@ -244,10 +244,10 @@ static void test_meter_does_not_charge_what_was_burned_before_its_time(void **st
 static void test_meter_charges_who_runs_on_the_worker(void **state) {
     struct process process = start();
     struct worker *worker = meter_worker(meter, process.pid);
-    uint64_t before_ns = charged(COUNTERS_IDLE);
 
     (void)state;
     meter_assign(meter, worker, meter_account(meter, "one"));
+    uint64_t before_ns = charged(COUNTERS_IDLE); /* its start, up to here */
     uint64_t one_ns = burn(&process, 30);
     meter_read(meter, worker, false);
     assert_near(charged("one"), one_ns - before_ns);
