@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/un.h>
 
+#include "tenants/containers_config.h"
 #include "tenants/fields.h"
 #include "tenants/json.h"
 #include "tenants/names.h"
@@ -176,7 +177,7 @@ static bool read_pools(struct field_reader *reader, cJSON *node, void *target) {
 
 /* ---- Who may come in ---- */
 
-static bool parse_network(const char *text, struct network *network) {
+bool config_parse_network(const char *text, struct network *network) {
     char address[INET6_ADDRSTRLEN];
     struct in_addr v4;
     size_t length = strcspn(text, "/");
@@ -217,7 +218,7 @@ static bool read_allow(struct field_reader *reader, cJSON *node, void *target) {
     for (const cJSON *item = node->child; item != NULL && config->allow != NULL;
          item = item->next) {
         if (!cJSON_IsString(item) ||
-            !parse_network(item->valuestring, &config->allow[config->allow_count++]))
+            !config_parse_network(item->valuestring, &config->allow[config->allow_count++]))
             return fields_fail(reader, item,
                                "each item of \"allow\" must be a network like "
                                "\"10.0.0.0/8\" or an address like \"::1\"");
@@ -352,7 +353,7 @@ static const struct field config_fields[] = {
      .rule = "an absolute path"},
     {"admin", FIELD_STRINGS, MEMBER(admin), .is_valid = is_address, .rule = ADDRESS_RULE},
     {"log", FIELD_OBJECT, .fields = log_fields, .count = FIELD_COUNT(log_fields)},
-    {"containers", FIELD_JSON, MEMBER(containers)},
+    {"containers", FIELD_CUSTOM, .read = containers_config_read},
 };
 #undef MEMBER
 
@@ -373,12 +374,26 @@ static bool read_defaults(struct config *config, struct error *error) {
     return done;
 }
 
+/* After the whole was read: pools may stand behind `containers`. */
+static bool check_pool_images(struct field_reader *reader, const struct config *config) {
+    const cJSON *section = cJSON_GetObjectItemCaseSensitive(reader->document->root, "containers");
+    const cJSON *images = cJSON_GetObjectItemCaseSensitive(section, "pool_images");
+
+    for (size_t index = 0; images != NULL && index < config->containers->pool_images.count;
+         index++) {
+        const char *pool = config->containers->pool_images.items[index].key;
+        if (config_find_pool(config, pool) == NULL)
+            return fields_fail(reader, images, "\"%s\" is no pool of this configuration", pool);
+    }
+    return true;
+}
+
 static bool read_config(struct config *config, const struct json_document *document,
                         struct error *error) {
     struct field_reader reader = {.document = document, .error = error};
 
     return read_defaults(config, error) && read_document(config, document, error) &&
-           fields_require(&reader, document->root, "pools");
+           fields_require(&reader, document->root, "pools") && check_pool_images(&reader, config);
 }
 
 /* Takes what the document holds, and frees it. */
@@ -444,7 +459,7 @@ void config_free(struct config *config) {
     free(config->pages);
     string_list_deinit(&config->admin);
     free(config->request_log);
-    free(config->containers);
+    containers_config_free(config->containers);
     free(config);
 }
 

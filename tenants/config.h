@@ -51,6 +51,8 @@ struct pool_config {
     struct settings php;         /* the keys that tenants may set, with their defaults */
 };
 
+struct containers_config;
+
 enum identity_source { IDENTITY_SOCKET, IDENTITY_PARAM, IDENTITY_HOST, IDENTITY_SOURCES };
 
 /* Bounds of limits, the same in the configuration and in a tenant's file. */
@@ -94,8 +96,8 @@ struct config {
     char *pages;              /* directory of the operator's own pages, or NULL */
     struct string_list admin; /* listen addresses of the admin interface */
     char *request_log;        /* NULL (off), "stderr" or a path */
-    char *containers;         /* the `containers` section as JSON text, or NULL; its reader
-                                 is the controller */
+    struct containers_config
+        *containers; /* containers_config.h; NULL: nothing runs in containers */
 };
 
 /* Reads PATH, or $FPMUX_CONFIG, or the default path when path is NULL. NULL on failure. */
@@ -108,6 +110,9 @@ void config_free(struct config *config); /* NULL is allowed */
 
 /* The pool of that name, or NULL. Borrowed from config. */
 const struct pool_config *config_find_pool(const struct config *config, const char *name);
+
+/* "10.0.0.0/8", "::1". */
+bool config_parse_network(const char *text, struct network *network);
 
 /* Whether a TCP peer (IPv4 ones mapped into IPv6) may connect. */
 bool config_allows(const struct config *config, const struct in6_addr *peer);

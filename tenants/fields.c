@@ -162,18 +162,6 @@ static bool read_choice(struct field_reader *reader, const struct field *field, 
     return fields_read_choice(reader, node, field->choices, member);
 }
 
-static bool read_json(struct field_reader *reader, const struct field *field, cJSON *node,
-                      void *member) {
-    char **text = member;
-
-    (void)field;
-    if (!cJSON_IsObject(node))
-        return fields_fail(reader, node, "\"%s\" must be an object: {...}", name_of(node));
-    free(*text);
-    *text = cJSON_PrintUnformatted(node);
-    return *text != NULL || fail_memory(reader);
-}
-
 /* ---- Numbers ---- */
 
 static bool read_bool(struct field_reader *reader, const struct field *field, cJSON *node,
@@ -316,7 +304,6 @@ static bool read_field(struct field_reader *reader, const struct field *field, c
         [FIELD_SECONDS] = read_seconds,   [FIELD_CHOICE] = read_choice,
         [FIELD_STRINGS] = read_strings,   [FIELD_STRING_MAP] = read_map,
         [FIELD_SCALAR_MAP] = read_map,    [FIELD_OBJECT] = read_object,
-        [FIELD_JSON] = read_json,
     };
 
     if (field->kind == FIELD_CUSTOM)

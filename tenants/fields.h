@@ -38,7 +38,6 @@ enum field_kind {
     FIELD_STRING_MAP, /* struct settings: an object of strings */
     FIELD_SCALAR_MAP, /* struct settings: an object of strings, numbers and booleans ("1", "0") */
     FIELD_OBJECT,     /* a struct: an object with the rows `fields` */
-    FIELD_JSON,       /* char *: an object, kept as JSON text */
     FIELD_CUSTOM,     /* the function `read`, which gets the whole struct */
     FIELD_KINDS
 };

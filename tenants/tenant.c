@@ -15,7 +15,10 @@ enum {
     TOKEN_BYTES_MAX = 1024,
     HOSTS_MAX = 1024,
     WEIGHT_MAX = 1000,
-    DAY_SECONDS = 86400
+    DAY_SECONDS = 86400,
+    MEMORY_BYTES_MIN = 16 << 20, /* an Apache that can't start would be no bound but an outage */
+    CRON_SECONDS_MAX = 86400,
+    CRON_LIMIT_MS = 3600000
 };
 
 /* ---- Secrets ---- */
@@ -230,6 +233,14 @@ static bool read_suspended(struct field_reader *reader, cJSON *node, void *targe
     return true;
 }
 
+/* ---- Cron ---- */
+
+static void free_cron(struct tenant_cron *cron) {
+    if (cron != NULL)
+        string_list_deinit(&cron->command);
+    free(cron);
+}
+
 /* ---- The tables ---- */
 
 static const char *const states[] = {
@@ -263,6 +274,38 @@ static const struct field plan_fields[] = {
     {"suspended", FIELD_CUSTOM, .read = read_suspended},
 };
 
+static const struct field container_fields[] = {
+    {"image", FIELD_STRING, .offset = offsetof(struct tenant_container, image)},
+    {"memory_bytes", FIELD_UINT64, .offset = offsetof(struct tenant_container, memory_bytes),
+     .min = MEMORY_BYTES_MIN, .max = FIELD_WHOLE_MAX},
+};
+
+static const struct field cron_fields[] = {
+    {"every_seconds", FIELD_UNSIGNED, .offset = offsetof(struct tenant_cron, every_seconds),
+     .min = 1, .max = CRON_SECONDS_MAX},
+    {"seconds", FIELD_SECONDS, .offset = offsetof(struct tenant_cron, limit_ms), .min = 1000,
+     .max = CRON_SECONDS_MAX * 1000},
+    {"command", FIELD_STRINGS, .offset = offsetof(struct tenant_cron, command)},
+};
+
+static bool read_cron(struct field_reader *reader, cJSON *node, void *target) {
+    struct tenant *tenant = target;
+    struct tenant_cron *cron = calloc(1, sizeof *cron);
+
+    if (cron == NULL)
+        abort();
+    free_cron(tenant->cron);
+    tenant->cron = cron;
+    cron->limit_ms = CRON_LIMIT_MS;
+    if (!fields_read(reader, node, cron_fields, FIELD_COUNT(cron_fields), cron) ||
+        !fields_require(reader, node, "every_seconds") || !fields_require(reader, node, "command"))
+        return false;
+    if (cron->command.count == 0)
+        return fields_fail(reader, cJSON_GetObjectItemCaseSensitive(node, "command"),
+                           "\"command\" must have a program: [\"php\", \"admin/cli/cron.php\"]");
+    return true;
+}
+
 #define MEMBER(name) .offset = offsetof(struct tenant, name)
 static const struct field tenant_fields[] = {
     {"name", FIELD_STRING, MEMBER(name)},
@@ -275,8 +318,9 @@ static const struct field tenant_fields[] = {
     {"limits", FIELD_OBJECT, MEMBER(limits), .fields = limit_fields,
      .count = FIELD_COUNT(limit_fields)},
     {"plan", FIELD_OBJECT, MEMBER(plan), .fields = plan_fields, .count = FIELD_COUNT(plan_fields)},
-    {"container", FIELD_JSON, MEMBER(container)},
-    {"cron", FIELD_JSON, MEMBER(cron)},
+    {"container", FIELD_OBJECT, MEMBER(container), .fields = container_fields,
+     .count = FIELD_COUNT(container_fields)},
+    {"cron", FIELD_CUSTOM, .read = read_cron},
     {"labels", FIELD_STRING_MAP, MEMBER(labels)},
 };
 #undef MEMBER
@@ -403,8 +447,8 @@ void tenant_unref(struct tenant *tenant) {
     string_list_deinit(&tenant->hosts);
     free(tenant->pool);
     settings_deinit(&tenant->php);
-    free(tenant->container);
-    free(tenant->cron);
+    free(tenant->container.image);
+    free_cron(tenant->cron);
     settings_deinit(&tenant->labels);
     free(tenant);
 }

@@ -40,6 +40,19 @@ struct tenant_plan {
     bool stop_container; /* "suspended": "stop": its container stops when suspended */
 };
 
+/* The tenant's own web server. */
+struct tenant_container {
+    char *image;           /* NULL: the configuration's */
+    uint64_t memory_bytes; /* 0: no limit */
+};
+
+/* A command of the application that runs again and again. */
+struct tenant_cron {
+    unsigned every_seconds;
+    unsigned limit_ms; /* a run that takes longer is ended */
+    struct string_list command;
+};
+
 struct tenant {
     unsigned references; /* through tenant_ref() and tenant_unref() only */
     char id[TENANT_ID_MAX + 1];
@@ -53,8 +66,8 @@ struct tenant {
     struct settings php;         /* only what the file sets */
     struct tenant_limits limits; /* with the configuration's defaults filled in */
     struct tenant_plan plan;
-    char *container; /* the `container` section as JSON text, or NULL */
-    char *cron;      /* the `cron` section as JSON text, or NULL */
+    struct tenant_container container;
+    struct tenant_cron *cron; /* or NULL */
     struct settings labels;
 };
 

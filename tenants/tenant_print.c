@@ -83,6 +83,27 @@ static void add_hosts_and_params(cJSON *object, const struct tenant *tenant) {
                                 shown_value(&tenant->params[index]));
 }
 
+static void add_container(cJSON *object, const struct tenant_container *container) {
+    if (container->image == NULL && container->memory_bytes == 0)
+        return;
+    cJSON *map = cJSON_AddObjectToObject(object, "container");
+    if (container->image != NULL)
+        cJSON_AddStringToObject(map, "image", container->image);
+    if (container->memory_bytes > 0)
+        cJSON_AddNumberToObject(map, "memory_bytes", (double)container->memory_bytes);
+}
+
+static void add_cron(cJSON *object, const struct tenant_cron *cron) {
+    if (cron == NULL)
+        return;
+    cJSON *map = cJSON_AddObjectToObject(object, "cron");
+    cJSON_AddNumberToObject(map, "every_seconds", cron->every_seconds);
+    cJSON_AddNumberToObject(map, "seconds", cron->limit_ms / 1000.0);
+    cJSON *command = cJSON_AddArrayToObject(map, "command");
+    for (size_t index = 0; index < cron->command.count; index++)
+        cJSON_AddItemToArray(command, cJSON_CreateString(cron->command.items[index]));
+}
+
 static void print_json(const struct tenant *tenant, FILE *out) {
     cJSON *object = cJSON_CreateObject();
 
@@ -92,10 +113,8 @@ static void print_json(const struct tenant *tenant, FILE *out) {
     add_settings(object, "php", &tenant->php);
     add_limits(object, &tenant->limits);
     add_plan(object, &tenant->plan);
-    if (tenant->container != NULL)
-        cJSON_AddRawToObject(object, "container", tenant->container);
-    if (tenant->cron != NULL)
-        cJSON_AddRawToObject(object, "cron", tenant->cron);
+    add_container(object, &tenant->container);
+    add_cron(object, tenant->cron);
     add_settings(object, "labels", &tenant->labels);
     char *text = cJSON_Print(object);
     fprintf(out, "%s\n", text != NULL ? text : "");
@@ -146,6 +165,20 @@ static void print_plan(FILE *out, const struct tenant_plan *plan) {
     print_line(out, "container if suspended", plan->stop_container ? "stop" : "keep");
 }
 
+static void print_container(FILE *out, const struct tenant_container *container) {
+    if (container->image != NULL)
+        print_line(out, "image", container->image);
+    if (container->memory_bytes > 0)
+        fprintf(out, "  %-22s %llu\n", "memory of container",
+                (unsigned long long)container->memory_bytes);
+}
+
+static void print_cron(FILE *out, const struct tenant_cron *cron) {
+    fprintf(out, "cron, every %u s, at most %g s\n", cron->every_seconds, cron->limit_ms / 1000.0);
+    for (size_t index = 0; index < cron->command.count; index++)
+        print_line(out, index == 0 ? "command" : "", cron->command.items[index]);
+}
+
 static void print_text(const struct tenant *tenant, FILE *out) {
     fprintf(out, "%s\n", tenant->id);
     print_line(out, "name", tenant->name);
@@ -161,10 +194,9 @@ static void print_text(const struct tenant *tenant, FILE *out) {
     print_settings(out, "php", &tenant->php);
     print_limits(out, &tenant->limits);
     print_plan(out, &tenant->plan);
-    if (tenant->container != NULL)
-        print_line(out, "container", tenant->container);
+    print_container(out, &tenant->container);
     if (tenant->cron != NULL)
-        print_line(out, "cron", tenant->cron);
+        print_cron(out, tenant->cron);
     print_settings(out, "labels", &tenant->labels);
 }
 

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "tenants/config.h"
+#include "tenants/containers_config.h"
 
 #define POOL                                                                                       \
     "\"pools\": {\"default\": {\"address\": \"unix:/x\", \"workers\": 8, \"root\": \"/w\"}}"
@@ -131,7 +132,8 @@ static void test_example_has_every_key(void **state) {
     assert_string_equal(pool->php.items[0].value, "300");
     assert_int_equal(config->limits.concurrency, 7);
     assert_string_equal(config->pages, "/etc/fpmux/pages");
-    assert_non_null(strstr(config->containers, "\"proxy_port\":8080"));
+    assert_int_equal(config->containers->proxy_port, 8080);
+    assert_string_equal(config->containers->images.php_fpm, "fpmux/php-fpm");
     config_free(config);
 }
 
@@ -330,13 +332,31 @@ static void test_members_are_checked(void **state) {
         {"\"admin\": [\"x\"]", "t:1:12: each item of \"admin\" must be " ADDRESS_RULE},
         {"\"log\": {\"requests\": \"on\"}",
          "t:1:22: \"requests\" must be \"off\", \"stderr\" or an absolute path"},
-        {"\"containers\": 1", "t:1:16: \"containers\" must be an object: {...}"},
+        {"\"containers\": 1", "t:1:16: containers must be an object: {...}"},
+        {"\"containers\": {}", "t:1:16: \"code\" is missing here"},
+        {"\"containers\": {\"code\": \"/srv/a:b\"}",
+         "t:1:25: \"code\" must be an absolute path of a directory, without : and ,"},
+        {"\"containers\": {\"name\": \"a-\"}",
+         "t:1:25: \"name\" must be at most 32 of a-z, 0-9 and -, no - at either end"},
+        {"\"containers\": {\"proxy_address\": \"10.0.0.0/8\"}",
+         "t:1:34: \"proxy_address\" must be an address of this host like \"127.0.0.1\""},
+        {"\"containers\": {\"trusted_proxies\": [\"x\"]}",
+         "t:1:37: each item of \"trusted_proxies\" must be a network like \"10.0.0.0/8\" or an "
+         "address like \"::1\""},
         {"\"pool\": 1", "t:1:2: unknown key \"pool\"; did you mean \"pools\"?"},
     };
 
     (void)state;
     for (size_t index = 0; index < sizeof cases / sizeof *cases; index++)
         assert_refused_beside_pools(cases[index].inside, cases[index].expected);
+}
+
+static void test_pool_images_name_pools_wherever_they_stand(void **state) {
+    (void)state;
+    assert_refused(
+        "{\"containers\": {\"code\": \"/srv\", \"pool_images\": {\"old\": \"x\"}},\n"
+        " \"pools\": {\"p\": {\"address\": \"unix:/x\", \"workers\": 8, \"root\": \"/w\"}}}",
+        "t:1:49: \"old\" is no pool of this configuration");
 }
 
 int main(void) {
@@ -353,6 +373,7 @@ int main(void) {
         cmocka_unit_test(test_addresses_are_checked),
         cmocka_unit_test(test_unix_paths_must_fit_a_socket_address),
         cmocka_unit_test(test_members_are_checked),
+        cmocka_unit_test(test_pool_images_name_pools_wherever_they_stand),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -24,7 +24,6 @@ struct target {
     struct settings texts;
     struct settings scalars;
     struct inner inner;
-    char *json;
 };
 
 static bool is_path(const char *text) {
@@ -51,12 +50,10 @@ static const struct field table[] = {
     {"scalars", FIELD_SCALAR_MAP, MEMBER(scalars)},
     {"inner", FIELD_OBJECT, MEMBER(inner), .fields = inner_fields,
      .count = FIELD_COUNT(inner_fields)},
-    {"json", FIELD_JSON, MEMBER(json)},
 };
 
 static void deinit(struct target *target) {
     free(target->string);
-    free(target->json);
     string_list_deinit(&target->list);
     settings_deinit(&target->texts);
     settings_deinit(&target->scalars);
@@ -90,8 +87,7 @@ static void test_every_kind_is_read(void **state) {
     if (!read_text(
             "{\"string\": \"x\", \"flag\": true, \"small\": 100, \"large\": 9007199254740991,"
             " \"wait\": 1.5, \"choice\": \"green\", \"list\": [\"/a\", \"/b\"],"
-            " \"texts\": {\"b\": \"2\", \"a\": \"\"}, \"inner\": {\"depth\": 9},"
-            " \"json\": {\"k\": [1, null]}}",
+            " \"texts\": {\"b\": \"2\", \"a\": \"\"}, \"inner\": {\"depth\": 9}}",
             &target, &error))
         fail_msg("%s", error.text);
     assert_string_equal(target.string, "x");
@@ -110,7 +106,6 @@ static void test_every_kind_is_read(void **state) {
     assert_null(settings_find(&target.texts, "c"));
     assert_null(settings_find(&target.scalars, "c"));
     assert_int_equal(target.inner.depth, 9);
-    assert_string_equal(target.json, "{\"k\":[1,null]}");
     deinit(&target);
 }
 
@@ -119,11 +114,9 @@ static void test_second_reading_replaces_the_first(void **state) {
     struct error error = {0};
 
     (void)state;
-    assert_true(read_text("{\"string\": \"x\", \"list\": [\"/a\"], \"texts\": {\"a\": \"1\"},"
-                          " \"json\": {}}",
+    assert_true(read_text("{\"string\": \"x\", \"list\": [\"/a\"], \"texts\": {\"a\": \"1\"}}",
                           &target, &error));
-    assert_true(read_text("{\"string\": \"y\", \"list\": [], \"texts\": {}, \"json\": {\"a\": 1}}",
-                          &target, &error));
+    assert_true(read_text("{\"string\": \"y\", \"list\": [], \"texts\": {}}", &target, &error));
     assert_string_equal(target.string, "y");
     assert_int_equal(target.list.count, 0);
     assert_int_equal(target.texts.count, 0);
@@ -210,7 +203,6 @@ static void test_wrong_types_say_what_would_be_right(void **state) {
     assert_refused("{\"texts\": {\"\": \"x\"}}",
                    "t:1:12: a key must not be empty nor have control characters");
     assert_refused("{\"inner\": 1}", "t:1:11: inner must be an object: {...}");
-    assert_refused("{\"json\": \"x\"}", "t:1:10: \"json\" must be an object: {...}");
 }
 
 static void test_unknown_key_names_the_nearest(void **state) {

@@ -104,7 +104,7 @@ static void test_defaults_come_from_the_configuration(void **state) {
     assert_int_equal(tenant->plan.paid_until, 0);
     assert_int_equal(tenant->plan.over, PLAN_OVER_REFUSE);
     assert_false(tenant->plan.stop_container);
-    assert_null(tenant->container);
+    assert_null(tenant->container.image);
     assert_null(tenant->cron);
     tenant_unref(tenant);
     tenant = parse(*state, "{\"pool\": \"one\"}");
@@ -123,7 +123,8 @@ static const char whole[] =
     "  \"request_seconds\": 300, \"weight\": 2},\n"
     " \"plan\": {\"paid_until\": \"2028-02-29\", \"cpu_seconds_per_month\": 36000,\n"
     "  \"requests_per_month\": 7, \"over\": \"slow\", \"suspended\": \"stop\"},\n"
-    " \"container\": {\"image\": \"x\"}, \"cron\": {\"every_seconds\": 60},\n"
+    " \"container\": {\"image\": \"x\"}, \"cron\": {\"every_seconds\": 60, \"command\": [\"php\", "
+    "\"x\"]},\n"
     " \"labels\": {\"region\": \"madrid\"} }\n";
 
 static void assert_whole(const struct fixture *fixture, const struct tenant *tenant) {
@@ -150,8 +151,10 @@ static void assert_whole(const struct fixture *fixture, const struct tenant *ten
     assert_int_equal(tenant->plan.requests_per_month, 7);
     assert_int_equal(tenant->plan.over, PLAN_OVER_SLOW);
     assert_true(tenant->plan.stop_container);
-    assert_string_equal(tenant->container, "{\"image\":\"x\"}");
-    assert_string_equal(tenant->cron, "{\"every_seconds\":60}");
+    assert_string_equal(tenant->container.image, "x");
+    assert_int_equal(tenant->cron->every_seconds, 60);
+    assert_int_equal(tenant->cron->limit_ms, 3600000);
+    assert_string_equal(tenant->cron->command.items[1], "x");
     assert_string_equal(tenant->labels.items[0].value, "madrid");
 }
 
