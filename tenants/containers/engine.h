@@ -32,15 +32,17 @@ enum engine_result {
 struct engine *engine_open(const char *address, const atomic_bool *stop, struct error *error);
 void engine_close(struct engine *engine); /* NULL is allowed */
 
-/* One call. path is below the API's version and already escaped: "/containers/json?all=1". body
- * (may be NULL) is sent as JSON. *reply (reply may be NULL) is the answer's JSON, owned by the
- * caller, or NULL when it has none; also set to the engine's answer for ENGINE_MISSING and
- * ENGINE_CONFLICT when it has one. error is set for every result but ENGINE_OK. */
+/* One call. path is below the API's version and already escaped: "/containers/json?all=1". An
+ * engine that is hung counts as unreachable after two minutes; only stopping a container and
+ * waiting for its end may take longer. Starting what runs and stopping what does not (304) are
+ * ENGINE_OK. body (may be NULL) is sent as JSON. *reply (reply may be NULL) is the answer's JSON,
+ * owned by the caller, or NULL when it has none; also set to what the engine answered with a
+ * refusal. error is set for every result but ENGINE_OK. */
 enum engine_result engine_call(struct engine *engine, const char *method, const char *path,
                                const cJSON *body, cJSON **reply, struct error *error);
 
-/* "/containers/json?all=1&filters=" and the filters, escaped: for paths with a query. Owned by the
- * caller. */
+/* path with "?key=value" behind it, or "&key=value" when it has a query; the value is escaped. A
+ * string is put as it is, anything else as JSON ("filters"). Owned by the caller. */
 char *engine_path(const char *path, const char *key, const cJSON *value);
 
 /* Follows an endless answer of JSON objects (/events); on_object borrows each. Returns when the
@@ -49,8 +51,9 @@ enum engine_result engine_follow(struct engine *engine, const char *path,
                                  bool (*on_object)(void *context, const cJSON *object),
                                  void *context, struct error *error);
 
-/* Sends a tar archive that read() produces (bytes into buffer, 0 at its end, -1 on error) to
- * /build; on_object gets each line of the engine's progress. */
+/* Sends a tar archive that read() produces (bytes into buffer, 0 at its end, -1 on error, which
+ * becomes ENGINE_REFUSED) to /build; on_object gets each line of the engine's progress, also
+ * {"error": …} of a build that failed: the call itself is ENGINE_OK then. */
 enum engine_result engine_upload(struct engine *engine, const char *path,
                                  long (*read)(void *context, char *buffer, size_t room),
                                  bool (*on_object)(void *context, const cJSON *object),
@@ -58,8 +61,10 @@ enum engine_result engine_upload(struct engine *engine, const char *path,
 
 /* Starts command (NULL at the end) in a running container as user, without a terminal. *fd is the
  * connection: what is written to it is the command's standard input; what is read are the engine's
- * frames of 8 bytes (stream 1 or 2, three zeros, length, big endian) and data. The caller closes
- * *fd. *exec_id (owned by the caller) asks for the exit code once the connection ended. */
+ * frames of 8 bytes (stream 1 or 2, three zeros, length, big endian) and data.
+ * shutdown(*fd, SHUT_WR) ends the standard input. *fd blocks, and writing to it raises SIGPIPE
+ * once the engine is gone. The caller closes it. *exec_id (owned by the caller) asks for the exit
+ * code once the connection ended. */
 enum engine_result engine_exec(struct engine *engine, const char *container, const char *user,
                                const char *const *command, int *fd, char **exec_id,
                                struct error *error);
