@@ -356,7 +356,7 @@ static void test_pool_images_name_pools_wherever_they_stand(void **state) {
     assert_refused(
         "{\"containers\": {\"code\": \"/srv\", \"pool_images\": {\"old\": \"x\"}},\n"
         " \"pools\": {\"p\": {\"address\": \"unix:/x\", \"workers\": 8, \"root\": \"/w\"}}}",
-        "t:1:49: \"old\" is no pool of this configuration");
+        "t:1:48: \"old\" is no pool of this configuration");
 }
 
 int main(void) {
