@@ -53,6 +53,7 @@ struct mapping {
 
 struct counters {
     char *dir;
+    bool has_workers;
     char instance[COUNTERS_INSTANCE_DIGITS + 1];
     time_t hour;
     struct mapping mapping;
@@ -121,6 +122,7 @@ static void mapping_fill(struct mapping *mapping, const struct counters *counter
     header->counter_count = COUNTER_COUNT;
     header->hour = hour;
     memcpy(header->instance, counters->instance, sizeof counters->instance);
+    header->is_without_workers = counters->has_workers ? 0 : 1;
     counters_boot_id(header->boot);
     if (counters->mapping.base != NULL)
         memcpy(workers_of(mapping), workers_of(&counters->mapping),
@@ -161,6 +163,18 @@ static void path_of(char out[PATH_MAX], const struct counters *counters, time_t 
     snprintf(out, PATH_MAX, "%s/%s", counters->dir, name);
 }
 
+/* What root makes belongs to the owner of the directory it lies in. */
+static bool give_to_owner_of(const char *dir, const char *path, struct error *error) {
+    struct stat status;
+
+    if (geteuid() != 0)
+        return true;
+    if (stat(dir, &status) == 0 && lchown(path, status.st_uid, status.st_gid) == 0)
+        return true;
+    error_set(error, "its owner: %s", strerror(errno));
+    return false;
+}
+
 /* Makes the file of that hour, with the table of workers of the running one. */
 static bool mapping_create(struct mapping *mapping, const struct counters *counters, time_t hour,
                            uint32_t capacity, struct error *error) {
@@ -175,7 +189,8 @@ static bool mapping_create(struct mapping *mapping, const struct counters *count
         error_set(error, "%s: %s", temporary, strerror(errno));
         return false;
     }
-    if (mapping_publish(mapping, counters, hour, temporary, final, error))
+    if (give_to_owner_of(counters->dir, temporary, error) &&
+        mapping_publish(mapping, counters, hour, temporary, final, error))
         return true;
     error_prefix(error, "%s", final);
     unlink(temporary);
@@ -411,15 +426,27 @@ static bool adopt_workers(struct counters *counters, struct error *error) {
     return count >= 0;
 }
 
+static bool make_dir(const char *dir, struct error *error) {
+    char parent[PATH_MAX];
+
+    if (mkdir(dir, 0750) < 0) {
+        if (errno == EEXIST)
+            return true;
+        error_set(error, "%s: %s", dir, strerror(errno));
+        return false;
+    }
+    snprintf(parent, sizeof parent, "%s/..", dir);
+    return give_to_owner_of(parent, dir, error);
+}
+
 static bool start(struct counters *counters, time_t now, struct error *error) {
     struct mapping mapping;
 
-    if (mkdir(counters->dir, 0750) < 0 && errno != EEXIST) {
-        error_set(error, "%s: %s", counters->dir, strerror(errno));
+    if (!make_dir(counters->dir, error))
         return false;
-    }
     remove_leftovers(counters->dir, now);
-    if (!choose_instance(counters, error) || !adopt_workers(counters, error) ||
+    if (!choose_instance(counters, error) ||
+        (counters->has_workers && !adopt_workers(counters, error)) ||
         !mapping_create(&mapping, counters, hour_of(now), SLOTS_STEP_MIN, error))
         return false;
     use_mapping(counters, mapping, hour_of(now));
@@ -441,9 +468,11 @@ static void counters_free(struct counters *counters) {
     free(counters);
 }
 
-struct counters *counters_open(const char *dir, time_t now, struct error *error) {
+static struct counters *open_counters(const char *dir, bool has_workers, time_t now,
+                                      struct error *error) {
     struct counters *counters = allocate_zeroed(1, sizeof *counters);
 
+    counters->has_workers = has_workers;
     counters->dir = strdup(dir);
     if (counters->dir == NULL)
         abort();
@@ -452,6 +481,14 @@ struct counters *counters_open(const char *dir, time_t now, struct error *error)
         return NULL;
     }
     return counters;
+}
+
+struct counters *counters_open(const char *dir, time_t now, struct error *error) {
+    return open_counters(dir, true, now, error);
+}
+
+struct counters *counters_open_without_workers(const char *dir, time_t now, struct error *error) {
+    return open_counters(dir, false, now, error);
 }
 
 bool counters_tick(struct counters *counters, time_t now, struct error *error) {

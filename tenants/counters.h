@@ -69,8 +69,15 @@ enum { COUNTERS_WORKERS_MAX = 4096 };
 
 struct counters;
 
-/* The writer. Makes dir when it is missing, makes this hour's file. NULL when that fails. */
+/* The writer. Makes dir when it is missing, makes this hour's file. NULL when that fails. What root
+ * makes belongs to the owner of the directory in which it is made, so that the daemon can fold it.
+ */
 struct counters *counters_open(const char *dir, time_t now, struct error *error);
+
+/* The same for a process that runs beside the daemon and has no workers: it is nobody's successor,
+ * so what a dead daemon left stays unclaimed for the next one. */
+struct counters *counters_open_without_workers(const char *dir, time_t now, struct error *error);
+
 /* Unlocks the running file, which makes it final. */
 void counters_close(struct counters *counters);
 

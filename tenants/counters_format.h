@@ -37,6 +37,7 @@ struct counters_header {
     char instance[40];              /* NUL-terminated, as in the file's name */
     char boot[COUNTERS_BOOT_BYTES]; /* the kernel's boot id: pids of another boot mean nothing */
     _Atomic uint64_t slot_count;    /* slots that have a name */
+    uint64_t is_without_workers;    /* 1: its writer takes no predecessor's workers over */
 };
 
 struct counters_slot {

@@ -262,14 +262,27 @@ static bool has_workers(const struct counters_file *file) {
     return found;
 }
 
-/* The table moves along from hour to hour, so only an instance's newest file matters; and a writer
- * takes its predecessors' tables over before its own file gets a name. */
+/* A file that can't be read is no successor's, so that at worst something is kept too long. */
+static bool is_of_successor(const struct counters_file *file) {
+    struct error ignored;
+    struct view view;
+
+    if (file->is_final || view_open(&view, file, &ignored) < 0)
+        return false;
+    bool is_successor = view.header->is_without_workers == 0;
+    view_close(&view);
+    return is_successor;
+}
+
+/* The table moves along from hour to hour, so only an instance's newest file matters; and a
+ * successor takes its predecessors' tables over before its own file gets a name. */
 static void mark_unclaimed(struct counters_file *files, size_t count) {
     for (size_t i = 0; i < count; i++)
-        if (!files[i].is_final)
+        if (is_of_successor(&files[i]))
             return;
     for (size_t i = 0; i < count; i++)
-        files[i].is_unclaimed = is_newest_of_instance(files, count, i) && has_workers(&files[i]);
+        files[i].is_unclaimed =
+            files[i].is_final && is_newest_of_instance(files, count, i) && has_workers(&files[i]);
 }
 
 /* The same worker is together, its highest clock first. */

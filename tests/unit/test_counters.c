@@ -418,6 +418,62 @@ static void test_workers_are_unclaimed_until_a_successor_runs(void **state) {
     counters_close(counters);
 }
 
+static void test_writer_without_workers_is_nobodys_successor(void **state) {
+    static struct worker_record found[COUNTERS_WORKERS_MAX];
+    struct counters_file *files;
+    struct error error = {""};
+    size_t unclaimed = 0;
+
+    (void)state;
+    leave_worker(HOUR_14, 10, 1, 500);
+    struct counters *beside = counters_open_without_workers(dir, HOUR_14, &error);
+    assert_non_null(beside);
+    add_to(beside, "centro1", COUNTER_CPU_NS, 5);
+    assert_int_equal(counters_predecessors(beside, found), 0);
+    assert_int_equal(list(&files), 2);
+    for (size_t i = 0; i < 2; i++) {
+        assert_false(files[i].is_unclaimed && !files[i].is_final);
+        unclaimed += files[i].is_unclaimed;
+    }
+    assert_int_equal(unclaimed, 1);
+    free(files);
+    struct counters *successor = must_open(HOUR_14);
+    assert_int_equal(counters_predecessors(successor, found), 1);
+    assert_int_equal(list(&files), 3);
+    for (size_t i = 0; i < 3; i++)
+        assert_false(files[i].is_unclaimed);
+    free(files);
+    counters_close(beside);
+    counters_close(successor);
+    assert_int_equal(read_all("centro1").values[COUNTER_CPU_NS], 5);
+}
+
+/* A daemon that is not root must be able to fold and unlink what root's fpmuxctl counted. */
+static void test_what_root_makes_belongs_to_the_owner_of_the_directory(void **state) {
+    struct error error = {""};
+    struct counters_file *files;
+    struct stat status;
+    char below[96];
+
+    (void)state;
+    if (geteuid() != 0)
+        skip();
+    assert_int_equal(chown(dir, 4321, 4322), 0);
+    snprintf(below, sizeof below, "%s/counters", dir);
+    struct counters *counters = counters_open_without_workers(below, HOUR_14, &error);
+    assert_non_null(counters);
+    assert_int_equal(stat(below, &status), 0);
+    assert_int_equal(status.st_uid, 4321);
+    assert_int_equal(counters_list(below, &files, &error), 1);
+    assert_int_equal(stat(files[0].path, &status), 0);
+    assert_int_equal(status.st_uid, 4321);
+    assert_int_equal(status.st_gid, 4322);
+    counters_close(counters);
+    unlink(files[0].path);
+    rmdir(below);
+    free(files);
+}
+
 static void test_only_the_newest_file_of_a_dead_writer_is_unclaimed(void **state) {
     struct counters *counters = must_open(HOUR_14);
     struct counters_file *files;
@@ -584,6 +640,8 @@ int main(void) {
         TEST(test_workers_of_all_predecessors_are_merged),
         TEST(test_worker_that_left_in_a_later_hour_is_not_remembered),
         TEST(test_workers_are_unclaimed_until_a_successor_runs),
+        TEST(test_writer_without_workers_is_nobodys_successor),
+        TEST(test_what_root_makes_belongs_to_the_owner_of_the_directory),
         TEST(test_only_the_newest_file_of_a_dead_writer_is_unclaimed),
         TEST(test_workers_of_another_boot_are_forgotten),
         TEST(test_damaged_files_are_refused),
