@@ -37,5 +37,7 @@ int verb_tenant(struct cli *cli, int argc, char **argv);
 int verb_check(struct cli *cli, int argc, char **argv);
 int verb_usage(struct cli *cli, int argc, char **argv);
 int verb_export(struct cli *cli, int argc, char **argv);
+int verb_exec(struct cli *cli, int argc, char **argv);
+int verb_cron(struct cli *cli, int argc, char **argv);
 
 #endif

@@ -74,6 +74,29 @@ static const struct verb verbs[] = {
      "ends exclusive; seconds have nine decimals; the unknown is empty (CSV) or null (JSON).\n"
      "\n"
      "  --output FILE  appears whole, or not at all\n" QUERY_HELP},
+    {"exec", verb_exec, "run a command with an organisation's parameters",
+     "exec ID [-i] [--timeout SECONDS] [--with-suspended] -- COMMAND [ARGUMENT]...\n"
+     "       fpmuxctl exec ID... | --all [--pool POOL] [--parallel N] [--timeout SECONDS]\n"
+     "                [--with-suspended] [--json] -- COMMAND [ARGUMENT]...\n"
+     "\n"
+     "Runs COMMAND in the php-fpm container of the tenant's pool, in the pool's root, with the\n"
+     "tenant's parameters for an environment and nothing else; its CPU is charged to the tenant.\n"
+     "With one ID, input, output and the exit code are the command's (126, 127, 128 + signal; "
+     "124:\n"
+     "ended after SECONDS). With more, each line has the id in front.\n"
+     "\n"
+     "  --all             all tenants that are neither suspended nor unpaid\n"
+     "  --pool POOL       only those of POOL\n"
+     "  --parallel N      at a time (default: containers.exec_parallel)\n"
+     "  --with-suspended  the suspended and unpaid ones, too\n"
+     "  -i                pass standard input on even if it is a terminal\n"
+     "  --json            an object for each tenant; what the commands say goes to standard "
+     "error\n"},
+    {"cron", verb_cron, "run the organisations' cron commands once, now",
+     "cron [ID...] [--json]\n"
+     "\n"
+     "Runs the command that the `cron` section of each tenant's file names, as exec would; all\n"
+     "tenants that have one, if none is named. watch runs them when it is their turn.\n"},
 };
 
 enum { VERBS = sizeof verbs / sizeof *verbs };
