@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,14 +12,16 @@
 #include <unistd.h>
 
 enum {
-    SCHEMA_VERSION = 1,
+    SCHEMA_VERSION = 2,
+    SERVICE_VERSION = 2,         /* the first with runs of containers */
     APPLICATION_ID = 0x66706d78, /* "fpmx": what file(1) and other programs know the file by */
     BUSY_MS = 5000,
     CACHE_KIB = 16384,
     WAL_BYTES = 64 << 20, /* what is kept of the WAL after a burst */
 };
 
-static const char SCHEMA[] =
+/* What makes a ledger of the next version of one of this version. */
+static const char *const SCHEMA_STEPS[SCHEMA_VERSION] = {
     "CREATE TABLE instance(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT;"
     "CREATE TABLE account(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT;"
     "CREATE TABLE day(day INTEGER PRIMARY KEY) STRICT;" /* days since 1970-01-01 */
@@ -31,7 +34,12 @@ static const char SCHEMA[] =
     "  rejected INTEGER NOT NULL,"
     "  PRIMARY KEY(day, account, hour, instance)) STRICT, WITHOUT ROWID;"
     "CREATE TABLE folded(instance INTEGER NOT NULL, hour INTEGER NOT NULL," /* since 1970 */
-    "  PRIMARY KEY(instance, hour)) STRICT, WITHOUT ROWID;";
+    "  PRIMARY KEY(instance, hour)) STRICT, WITHOUT ROWID;",
+    "CREATE TABLE service("
+    "  account INTEGER NOT NULL, started_ns INTEGER NOT NULL, container TEXT NOT NULL,"
+    "  until_ns INTEGER NOT NULL, has_ended INTEGER NOT NULL, restarts INTEGER NOT NULL,"
+    "  PRIMARY KEY(account, started_ns, container)) STRICT, WITHOUT ROWID;",
+};
 
 int ledger_fail(const struct ledger *ledger, struct error *error) {
     error_set(error, "%s: %s", ledger->path, sqlite3_errmsg(ledger->db));
@@ -142,35 +150,55 @@ static int switch_to_wal(const struct ledger *ledger, struct error *error) {
     }
 }
 
-/* Two processes may do this at the same time: the second finds it done. */
-static int make_schema(const struct ledger *ledger, struct error *error) {
+static int run_steps(const struct ledger *ledger, struct error *error) {
     char sql[96];
-
-    if (switch_to_wal(ledger, error) < 0 || ledger_run(ledger, "BEGIN IMMEDIATE", error) < 0)
-        return -1;
-    int64_t version = ledger_ask_number(ledger, "PRAGMA user_version", error);
-    snprintf(sql, sizeof sql, "PRAGMA application_id=%d; PRAGMA user_version=%d; COMMIT",
-             APPLICATION_ID, SCHEMA_VERSION);
-    if (version == 0 && ledger_run(ledger, SCHEMA, error) == 0 &&
-        ledger_run(ledger, sql, error) == 0)
-        return 0;
-    sqlite3_exec(ledger->db, "ROLLBACK", NULL, NULL, NULL);
-    return version > 0 ? 0 : -1;
-}
-
-static int check_schema(const struct ledger *ledger, struct error *error) {
     int64_t version = ledger_ask_number(ledger, "PRAGMA user_version", error);
 
-    if (version == 0 && !ledger->is_read_only) {
-        if (is_empty(ledger, error) != 0 && make_schema(ledger, error) < 0)
-            return -1;
-        version = ledger_ask_number(ledger, "PRAGMA user_version", error);
-    }
     if (version < 0)
         return -1;
-    if (version == SCHEMA_VERSION &&
-        ledger_ask_number(ledger, "PRAGMA application_id", error) == APPLICATION_ID)
+    for (; version < SCHEMA_VERSION; version++)
+        if (ledger_run(ledger, SCHEMA_STEPS[version], error) < 0)
+            return -1;
+    snprintf(sql, sizeof sql, "PRAGMA application_id=%d; PRAGMA user_version=%" PRId64 "; COMMIT",
+             APPLICATION_ID, version);
+    return ledger_run(ledger, sql, error);
+}
+
+/* Makes the tables, or those that an older ledger lacks. Two processes may do this at the same
+ * time: the second finds it done. */
+static int make_schema(const struct ledger *ledger, struct error *error) {
+    if (switch_to_wal(ledger, error) < 0 || ledger_run(ledger, "BEGIN IMMEDIATE", error) < 0)
+        return -1;
+    int result = run_steps(ledger, error);
+    if (result < 0)
+        sqlite3_exec(ledger->db, "ROLLBACK", NULL, NULL, NULL);
+    return result;
+}
+
+static bool is_ours(const struct ledger *ledger, struct error *error) {
+    return ledger_ask_number(ledger, "PRAGMA application_id", error) == APPLICATION_ID;
+}
+
+static int update_schema(const struct ledger *ledger, struct error *error) {
+    int64_t version = ledger_ask_number(ledger, "PRAGMA user_version", error);
+
+    if (version < 0)
+        return -1;
+    bool is_old = version == 0 ? is_empty(ledger, error) != 0
+                               : version < SCHEMA_VERSION && is_ours(ledger, error);
+    return is_old && !ledger->is_read_only ? make_schema(ledger, error) : 0;
+}
+
+static int check_schema(struct ledger *ledger, struct error *error) {
+    if (update_schema(ledger, error) < 0)
+        return -1;
+    int64_t version = ledger_ask_number(ledger, "PRAGMA user_version", error);
+    if (version < 0)
+        return -1;
+    if (version > 0 && version <= SCHEMA_VERSION && is_ours(ledger, error)) {
+        ledger->has_service = version >= SERVICE_VERSION;
         return 0;
+    }
     if (version > SCHEMA_VERSION)
         error_set(error, "%s: made by a newer version of fpmux", ledger->path);
     else

@@ -50,14 +50,15 @@ struct ledger_row {
     time_t period_end; /* exclusive */
     uint64_t values[COUNTER_COUNT];
     bool has_cpu;        /* false: nothing of the CPU is known */
-    bool has_service;    /* false: service_ns is not known */
-    uint64_t service_ns; /* how long the tenant's container ran */
+    bool has_service;    /* a run of the tenant's container was known before the period's end */
+    uint64_t service_ns; /* how long it ran (ledger_service.h), as far as it was seen */
     enum metering metering;
 };
 
 /* Calls visit for each row, ordered by tenant and period; the first and last period are cut to from
- * and to. All of them are of one instant, and rows are made as they are visited, not kept. visit
- * returns 0 to go on. Returns 0, 1 when visit stopped it, -1 on error. */
+ * and to. There is a row where something was used or a container ran. All of them are of one
+ * instant, and rows are made as they are visited, not kept. visit returns 0 to go on. Returns 0, 1
+ * when visit stopped it, -1 on error. */
 int ledger_query(struct ledger *ledger, const struct ledger_query *query,
                  int (*visit)(void *context, const struct ledger_row *row), void *context,
                  struct error *error);

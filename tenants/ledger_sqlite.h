@@ -1,5 +1,6 @@
-/* What the files of the SQLite ledger share (ledger.c opens it, ledger_fold.c writes to it,
- * ledger_query.c reads it); nobody else includes this.
+/* What the files of the SQLite ledger share (ledger.c opens it, ledger_fold.c takes counters in,
+ * ledger_service.c keeps the runs of containers, ledger_query.c reads all of it); nobody else
+ * includes this.
  *
  * One row of usage per (instance, hour, account) with absolute values; whoever writes a row again
  * writes the larger value of each counter, so the order and number of folds do not matter.
@@ -17,7 +18,7 @@
 #include "tenants/error.h"
 #include "tenants/ledger.h"
 
-enum { SECONDS_PER_HOUR = 3600, HOURS_PER_DAY = 24 };
+enum { SECONDS_PER_HOUR = 3600, HOURS_PER_DAY = 24, LEDGER_NO_ACCOUNT = -1 };
 
 /* The columns of the counters in all statements stand in the order of enum counter. */
 _Static_assert(COUNTER_COUNT == 10, "a new counter needs a column, and a step of the schema");
@@ -26,6 +27,8 @@ struct ledger {
     sqlite3 *db;
     char *path;
     bool is_read_only;
+    bool
+        has_service; /* false: an old ledger that can't be written, and so not brought up to date */
 };
 
 /* Sets the error from SQLite's; returns -1. */
@@ -43,5 +46,35 @@ int ledger_finish(const struct ledger *ledger, sqlite3_stmt *statement, struct e
 
 /* The number that a statement without parameters yields, -1 on error. */
 int64_t ledger_ask_number(const struct ledger *ledger, const char *sql, struct error *error);
+
+/* ---- Runs of containers, as reports need them (ledger_service.c) ---- */
+
+/* The time in which a container of a tenant ran, in spans that don't overlap, ordered by tenant's
+ * name and time. */
+struct service_spans {
+    const struct ledger *ledger;
+    sqlite3_stmt *runs;  /* NULL: the ledger has none */
+    sqlite3_stmt *first; /* of an account */
+    int64_t low_ns, high_ns;
+    int64_t covered_account, covered_ns; /* the account's time before this is in spans already */
+
+    /* The span at hand; whoever has used up its beginning may move from_ns on. */
+    int64_t account;  /* LEDGER_NO_ACCOUNT: that was the last one */
+    const char *name; /* borrowed until the next span */
+    int64_t from_ns, to_ns;
+};
+
+/* Spans are cut to the time between from_ns and to_ns; tenant NULL: all. The first is at hand after
+ * service_spans_next(). To be closed whether this succeeds (0) or not (-1). */
+int service_spans_open(struct service_spans *spans, const struct ledger *ledger, const char *tenant,
+                       int64_t from_ns, int64_t to_ns, struct error *error);
+void service_spans_close(struct service_spans *spans);
+
+/* 0, or -1 on error. */
+int service_spans_next(struct service_spans *spans, struct error *error);
+
+/* When the first run of an account began, whatever time was asked for; INT64_MAX: none is known. */
+int service_spans_find_first(struct service_spans *spans, int64_t account, int64_t *first_ns,
+                             struct error *error);
 
 #endif
