@@ -110,11 +110,22 @@ static bool parse_offset(const char *text, time_t *offset) {
     return hours < 24 && minutes < 60;
 }
 
-/* "YYYY-MM-DDTHH:MM:SS", an optional fraction, an offset. */
-static bool parse_rfc3339(const char *text, time_t *time) {
+/* An optional fraction of a second; what lies behind the ninth digit is cut. Returns its end, or
+ * NULL. */
+static const char *parse_fraction(const char *text, long *ns) {
+    *ns = 0;
+    if (*text != '.')
+        return text;
+    if (!isdigit((unsigned char)*++text))
+        return NULL;
+    for (long unit = 100000000; isdigit((unsigned char)*text); text++, unit /= 10)
+        *ns += unit * (*text - '0');
+    return text;
+}
+
+bool period_parse_rfc3339(const char *text, struct timespec *time) {
     enum { DATE = 10, CLOCK = 8 };
     char head[DATE + 1 + CLOCK + 1];
-    const char *rest = text;
     time_t offset;
 
     snprintf(head, sizeof head, "%s", text);
@@ -123,39 +134,40 @@ static bool parse_rfc3339(const char *text, time_t *time) {
     head[DATE] = 'T';
     if (!has_form(head, "0000-00-00T00:00:00"))
         return false;
-    rest += sizeof head - 1;
-    if (*rest == '.' && isdigit((unsigned char)rest[1]))
-        rest += 1 + strspn(rest + 1, "0"); /* any other fraction is not a whole hour */
-    if (!parse_offset(rest, &offset))
+    const char *rest = parse_fraction(text + sizeof head - 1, &time->tv_nsec);
+    if (rest == NULL || !parse_offset(rest, &offset))
         return false;
     int year = number(head, 4), month = number(head + 5, 2), day = number(head + 8, 2);
     time_t hour = number(head + 11, 2), minute = number(head + 14, 2);
     time_t second = number(head + 17, 2);
     if (!is_date(year, month, day) || hour > 23 || minute > 59 || second > 59)
         return false;
-    *time = day_start(year, month, day) + hour * SECONDS_PER_HOUR + minute * 60 + second - offset;
-    return *time >= 0;
+    time->tv_sec =
+        day_start(year, month, day) + hour * SECONDS_PER_HOUR + minute * 60 + second - offset;
+    return time->tv_sec >= 0;
 }
 
 bool period_parse_time(const char *text, time_t *time, struct error *error) {
     struct period period;
+    struct timespec instant;
 
     if (strlen(text) > 4 && parse_date_period(text, &period)) {
         *time = period.from;
         return true;
     }
-    if (!parse_rfc3339(text, time)) {
+    if (!period_parse_rfc3339(text, &instant)) {
         error_set(error,
                   "\"%s\" is no time: use YYYY-MM, YYYY-MM-DD or RFC 3339, as in "
                   "2026-11-22T14:00:00Z",
                   text);
         return false;
     }
-    if (*time % SECONDS_PER_HOUR != 0) {
+    if (instant.tv_sec % SECONDS_PER_HOUR != 0 || instant.tv_nsec != 0) {
         error_set(error, "\"%s\" is not a whole hour of UTC, and the ledger knows whole hours",
                   text);
         return false;
     }
+    *time = instant.tv_sec;
     return true;
 }
 

@@ -1,5 +1,6 @@
 /* Spans of time as operators write them, and the periods of a report. Pure: now is an argument.
- * All in UTC and whole hours, because the ledger's rows are hours of UTC. */
+ * All in UTC and whole hours, because the ledger's rows are hours of UTC; but for the one parser of
+ * instants, for what other programs say. */
 #ifndef FPMUX_TENANTS_PERIOD_H
 #define FPMUX_TENANTS_PERIOD_H
 
@@ -16,6 +17,9 @@ struct period {
 
 /* YYYY-MM, YYYY-MM-DD (both: the first second) or RFC 3339, which must be a whole hour. */
 bool period_parse_time(const char *text, time_t *time, struct error *error);
+
+/* RFC 3339 with any offset, down to nanoseconds, from 1970 on. */
+bool period_parse_rfc3339(const char *text, struct timespec *time);
 
 /* YYYY, YYYY-MM, YYYY-MM-DD, or today (also day), yesterday, month (the running one), last-month,
  * year, last-year. */

@@ -135,6 +135,29 @@ static void test_what_is_no_time_is_refused(void **state) {
     assert_non_null(strstr(error.text, "whole hour"));
 }
 
+static void expect_instant(const char *text, time_t seconds, long ns) {
+    struct timespec time;
+
+    if (!period_parse_rfc3339(text, &time))
+        fail_msg("\"%s\" was refused", text);
+    assert_int_equal(time.tv_sec, seconds);
+    assert_int_equal(time.tv_nsec, ns);
+}
+
+static void test_instants_of_other_programs(void **state) {
+    struct timespec time;
+
+    (void)state;
+    expect_instant("1970-01-01T00:00:00Z", 0, 0);
+    expect_instant("2026-11-22T14:00:01.5Z", 1795356001, 500000000);
+    expect_instant("2026-11-22T14:00:01.000000001Z", 1795356001, 1);
+    expect_instant("2026-11-22T14:00:01.9999999999999Z", 1795356001, 999999999);
+    expect_instant("2026-11-22T15:30:01.04+01:30", 1795356001, 40000000);
+    assert_false(period_parse_rfc3339("0001-01-01T00:00:00Z", &time));
+    assert_false(period_parse_rfc3339("2026-11-22", &time));
+    assert_false(period_parse_rfc3339("2026-11-22T14:00:01.Z", &time));
+}
+
 static void test_period_around_an_instant(void **state) {
     struct error error;
     struct period period;
@@ -175,6 +198,7 @@ int main(void) {
         cmocka_unit_test(test_what_is_no_period_is_refused),
         cmocka_unit_test(test_times),
         cmocka_unit_test(test_what_is_no_time_is_refused),
+        cmocka_unit_test(test_instants_of_other_programs),
         cmocka_unit_test(test_period_around_an_instant),
         cmocka_unit_test(test_lengths_of_periods),
     };
