@@ -382,8 +382,11 @@ static bool check_pool_images(struct field_reader *reader, const struct config *
     for (size_t index = 0; images != NULL && index < config->containers->pool_images.count;
          index++) {
         const char *pool = config->containers->pool_images.items[index].key;
+        const char *image = config->containers->pool_images.items[index].value;
         if (config_find_pool(config, pool) == NULL)
             return fields_fail(reader, images, "\"%s\" is no pool of this configuration", pool);
+        if (!is_image_name(image))
+            return fields_fail(reader, images, "\"%s\" is no name of an image", image);
     }
     return true;
 }

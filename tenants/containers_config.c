@@ -48,10 +48,14 @@ static bool is_network(const char *text) {
 #define DIRECTORY_RULE "an absolute path of a directory, without : and ,"
 
 static const struct field image_fields[] = {
-    {"apache", FIELD_STRING, .offset = offsetof(struct container_images, apache)},
-    {"php-fpm", FIELD_STRING, .offset = offsetof(struct container_images, php_fpm)},
-    {"shim", FIELD_STRING, .offset = offsetof(struct container_images, shim)},
-    {"proxy", FIELD_STRING, .offset = offsetof(struct container_images, proxy)},
+    {"apache", FIELD_STRING, .offset = offsetof(struct container_images, apache),
+     .is_valid = is_image_name, .rule = "the name of an image like \"fpmux/apache\""},
+    {"php-fpm", FIELD_STRING, .offset = offsetof(struct container_images, php_fpm),
+     .is_valid = is_image_name, .rule = "the name of an image like \"fpmux/apache\""},
+    {"shim", FIELD_STRING, .offset = offsetof(struct container_images, shim),
+     .is_valid = is_image_name, .rule = "the name of an image like \"fpmux/apache\""},
+    {"proxy", FIELD_STRING, .offset = offsetof(struct container_images, proxy),
+     .is_valid = is_image_name, .rule = "the name of an image like \"fpmux/apache\""},
 };
 
 static const struct field mount_fields[] = {

@@ -118,6 +118,14 @@ bool is_setting_key(const char *key) {
     return length > 0 && key[length] == '\0';
 }
 
+bool is_image_name(const char *text) {
+    static const char allowed[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.:/@-";
+    size_t length = strspn(text, allowed);
+
+    return length > 0 && text[length] == '\0' && length < 256 && strchr("-./:@", text[0]) == NULL;
+}
+
 bool is_host_name(const char *text) {
     static const char allowed[] = "abcdefghijklmnopqrstuvwxyz0123456789-";
     size_t length = strlen(text);

@@ -31,6 +31,9 @@ extern const size_t reserved_prefix_count;
 /* A key of php.ini that can stand in PHP_ADMIN_VALUE: [A-Za-z0-9_.]+. */
 bool is_setting_key(const char *key);
 
+/* What the Docker Engine takes for an image: "fpmux/apache", "registry:5000/a/b:1.2@sha256:…". */
+bool is_image_name(const char *text);
+
 /* A host name as it is compared: [a-z0-9.-], no port, at most 253 bytes. */
 bool is_host_name(const char *text);
 

@@ -275,7 +275,8 @@ static const struct field plan_fields[] = {
 };
 
 static const struct field container_fields[] = {
-    {"image", FIELD_STRING, .offset = offsetof(struct tenant_container, image)},
+    {"image", FIELD_STRING, .offset = offsetof(struct tenant_container, image),
+     .is_valid = is_image_name, .rule = "the name of an image like \"fpmux/apache\""},
     {"memory_bytes", FIELD_UINT64, .offset = offsetof(struct tenant_container, memory_bytes),
      .min = MEMORY_BYTES_MIN, .max = FIELD_WHOLE_MAX},
 };

@@ -8,16 +8,9 @@
 #include <sysexits.h>
 
 #include "tenants/cli/cli.h"
-#include "tenants/cli/query.h"
+#include "tenants/cli/verbs.h"
 #include "tenants/registry.h"
 #include "tenants/spelling.h"
-
-struct verb {
-    const char *name;
-    int (*run)(struct cli *cli, int argc, char **argv);
-    const char *summary;
-    const char *help; /* what follows "usage: fpmuxctl " */
-};
 
 struct cli {
     const struct verb *verb;
@@ -27,79 +20,6 @@ struct cli {
     bool wants_help;
     bool wants_version;
 };
-
-static const struct verb verbs[] = {
-    {"tenant", verb_tenant, "list, show and edit the organisations",
-     "tenant list [--json]\n"
-     "       fpmuxctl tenant show ID [--json]\n"
-     "       fpmuxctl tenant add ID [--name NAME] [--host HOST]... [--pool POOL]\n"
-     "                [--param NAME=VALUE]... [--secret NAME=FILE]... [--php KEY=VALUE]...\n"
-     "                [--from FILE]\n"
-     "       fpmuxctl tenant set ID PATH=VALUE... [--force]\n"
-     "       fpmuxctl tenant remove ID...\n"
-     "       fpmuxctl tenant suspend ID... [--force]\n"
-     "       fpmuxctl tenant resume ID... [--force]\n"
-     "       fpmuxctl tenant import FILE [--dry-run] [--prune] [--force] [--json]\n"
-     "\n"
-     "PATH is a key of the tenant's file (name, state, hosts, pool, token) or SECTION.KEY "
-     "(params.,\n"
-     "php., limits., plan., container., cron., labels.). hosts takes names with commas between\n"
-     "them; an empty VALUE takes the key out. What is written is checked before, so that the\n"
-     "daemon never meets a file that it would refuse.\n"
-     "\n"
-     "  --from FILE    start from this file; the other options come on top\n"
-     "  --force        rewrite files that have comments, which are lost\n"
-     "  --dry-run      say what would be done, and do nothing\n"
-     "  --prune        remove the tenants that are not in FILE\n"},
-    {"check", verb_check, "read the configuration and all tenants, and say what is wrong",
-     "check [FILE...] [--json]\n"
-     "\n"
-     "Prints every error and warning as FILE:LINE:COLUMN: what is wrong. With FILEs, checks these\n"
-     "as if they were in the registry, and nothing else.\n"},
-    {"usage", verb_usage, "show what the organisations used",
-     "usage [--tenant ID] [--from TIME] [--to TIME] [--period PERIOD]\n"
-     "                [--by hour|day|month|all] [--with-idle] [--strict] [--json]\n"
-     "\n"
-     "Shows the running month, one line per tenant and month, if nothing else is asked for. Takes\n"
-     "what was counted up to now into the ledger first, whether the daemon runs or not. --json\n"
-     "prints the same as export --format json.\n"
-     "\n" QUERY_HELP},
-    {"export", verb_export, "write what the organisations used, for bills",
-     "export [--format csv|json] [--output FILE] [--tenant ID] [--from TIME]\n"
-     "                [--to TIME] [--period PERIOD] [--by hour|day|month|all] [--with-idle]\n"
-     "                [--strict]\n"
-     "\n"
-     "Writes all of the ledger, one row per tenant and month, if nothing else is asked for.\n"
-     "Takes what was counted up to now in first, whether the daemon runs or not. Times are UTC,\n"
-     "ends exclusive; seconds have nine decimals; the unknown is empty (CSV) or null (JSON).\n"
-     "\n"
-     "  --output FILE  appears whole, or not at all\n" QUERY_HELP},
-    {"exec", verb_exec, "run a command with an organisation's parameters",
-     "exec ID [-i] [--timeout SECONDS] [--with-suspended] -- COMMAND [ARGUMENT]...\n"
-     "       fpmuxctl exec ID... | --all [--pool POOL] [--parallel N] [--timeout SECONDS]\n"
-     "                [--with-suspended] [--json] -- COMMAND [ARGUMENT]...\n"
-     "\n"
-     "Runs COMMAND in the php-fpm container of the tenant's pool, in the pool's root, with the\n"
-     "tenant's parameters for an environment and nothing else; its CPU is charged to the tenant.\n"
-     "With one ID, input, output and the exit code are the command's (126, 127, 128 + signal; "
-     "124:\n"
-     "ended after SECONDS). With more, each line has the id in front.\n"
-     "\n"
-     "  --all             all tenants that are neither suspended nor unpaid\n"
-     "  --pool POOL       only those of POOL\n"
-     "  --parallel N      at a time (default: containers.exec_parallel)\n"
-     "  --with-suspended  the suspended and unpaid ones, too\n"
-     "  -i                pass standard input on even if it is a terminal\n"
-     "  --json            an object for each tenant; what the commands say goes to standard "
-     "error\n"},
-    {"cron", verb_cron, "run the organisations' cron commands once, now",
-     "cron [ID...] [--json]\n"
-     "\n"
-     "Runs the command that the `cron` section of each tenant's file names, as exec would; all\n"
-     "tenants that have one, if none is named. watch runs them when it is their turn.\n"},
-};
-
-enum { VERBS = sizeof verbs / sizeof *verbs };
 
 /* ---- What the verbs share ---- */
 
@@ -178,7 +98,7 @@ const char *cli_closest(const char *word, const char *const *words) {
 
 static void print_help(FILE *out) {
     fputs("usage: fpmuxctl [-c FILE] [--json] VERB ...\n\n", out);
-    for (size_t i = 0; i < VERBS; i++)
+    for (size_t i = 0; i < verb_count; i++)
         fprintf(out, "  %-8s %s\n", verbs[i].name, verbs[i].summary);
     fputs("\n"
           "  -c, --config FILE  the configuration (default: $FPMUX_CONFIG, or " CONFIG_DEFAULT_PATH
@@ -221,23 +141,47 @@ static int take_shared_options(struct cli *cli, int argc, char **argv) {
     return left;
 }
 
-static const struct verb *find_verb(const char *name) {
-    for (size_t i = 0; i < VERBS; i++) {
-        if (strcmp(verbs[i].name, name) == 0)
-            return &verbs[i];
-    }
-    return NULL;
-}
-
 static int refuse_verb(const struct cli *cli, const char *name) {
-    const char *names[VERBS + 1] = {0};
+    const char *names[VERBS_MAX + 1] = {0};
 
-    for (size_t i = 0; i < VERBS; i++)
+    for (size_t i = 0; i < verb_count; i++)
         names[i] = verbs[i].name;
     const char *closest = cli_closest(name, names);
     if (closest == NULL)
         return cli_fail(cli, EX_USAGE, "no verb \"%s\": see fpmuxctl --help", name);
     return cli_fail(cli, EX_USAGE, "no verb \"%s\": did you mean \"%s\"?", name, closest);
+}
+
+static int run_verb(struct cli *cli, int argc, char **argv);
+
+/* The paper's names stand for one or two words of ours. */
+static int run_alias(struct cli *cli, const struct verb_alias *alias, int argc, char **argv) {
+    char **words = calloc((size_t)argc + 2, sizeof *words);
+    int count = 0;
+
+    if (words == NULL)
+        abort();
+    for (; alias->words[count] != NULL; count++)
+        words[count] = (char *)alias->words[count];
+    for (int i = 1; i < argc; i++)
+        words[count++] = argv[i];
+    int code = run_verb(cli, count, words);
+    free(words);
+    return code;
+}
+
+static int run_verb(struct cli *cli, int argc, char **argv) {
+    const struct verb_alias *alias = verb_find_alias(argv[0]);
+
+    if (alias != NULL)
+        return run_alias(cli, alias, argc, argv);
+    cli->verb = verb_find(argv[0]);
+    if (cli->verb == NULL)
+        return refuse_verb(cli, argv[0]);
+    if (!cli->wants_help)
+        return cli->verb->run(cli, argc, argv);
+    print_verb_help(cli->verb, stdout);
+    return EX_OK;
 }
 
 static int run(struct cli *cli, int argc, char **argv) {
@@ -252,14 +196,7 @@ static int run(struct cli *cli, int argc, char **argv) {
         print_help(cli->wants_help ? stdout : stderr);
         return cli->wants_help ? EX_OK : EX_USAGE;
     }
-    cli->verb = find_verb(argv[1]);
-    if (cli->verb == NULL)
-        return refuse_verb(cli, argv[1]);
-    if (cli->wants_help) {
-        print_verb_help(cli->verb, stdout);
-        return EX_OK;
-    }
-    return cli->verb->run(cli, argc - 1, argv + 1);
+    return run_verb(cli, argc - 1, argv + 1);
 }
 
 int main(int argc, char **argv) {

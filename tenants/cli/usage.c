@@ -25,13 +25,14 @@ enum {
     COLUMN_OUT,
     COLUMN_ERRORS,
     COLUMN_REJECTED,
+    COLUMN_SERVICE,
     COLUMN_METERING,
     COLUMN_COUNT
 };
 
 static const char *const TITLES[COLUMN_COUNT] = {
-    "TENANT", "PERIOD", "REQUESTS", "CPU",      "WALL",     "QUEUED",
-    "IN",     "OUT",    "5XX",      "REJECTED", "METERING",
+    "TENANT", "PERIOD", "REQUESTS", "CPU",      "WALL",    "QUEUED",
+    "IN",     "OUT",    "5XX",      "REJECTED", "SERVICE", "METERING",
 };
 
 struct table {
@@ -128,6 +129,8 @@ static void add_line(struct table *table, const struct ledger_row *row, const ch
     set_bytes(line, COLUMN_OUT, values[COUNTER_BYTES_OUT]);
     set_count(line, COLUMN_ERRORS, values[COUNTER_ERRORS_5XX]);
     set_count(line, COLUMN_REJECTED, values[COUNTER_REJECTED]);
+    if (row->has_service)
+        set_seconds(line, COLUMN_SERVICE, row->service_ns);
     set_metering(line, row);
 }
 
@@ -140,6 +143,8 @@ static int visit_row(void *context, const struct ledger_row *row) {
     for (int i = 0; i < COUNTER_COUNT; i++)
         table->total.values[i] += row->values[i];
     table->total.has_cpu = table->total.has_cpu || row->has_cpu;
+    table->total.has_service = table->total.has_service || row->has_service;
+    table->total.service_ns += row->service_ns;
     table->has_unknown = table->has_unknown || row->metering != METERING_EXACT;
     table->row_count++;
     return 0;
@@ -150,6 +155,13 @@ static void add_total(struct table *table) {
     if (table->has_unknown)
         table->total.metering = table->total.has_cpu ? METERING_PARTIAL : METERING_NONE;
     add_line(table, &table->total, "");
+}
+
+/* Where nothing runs in containers, nothing is said of them. */
+static void hide_service(struct table *table) {
+    struct libscols_column *column = scols_table_get_column(table->lines, COLUMN_SERVICE);
+
+    require(scols_column_set_flags(column, SCOLS_FL_HIDDEN));
 }
 
 static int print_table(const struct cli *cli, struct ledger *ledger,
@@ -165,6 +177,8 @@ static int print_table(const struct cli *cli, struct ledger *ledger,
         fprintf(stderr, "Nothing was used in that time.\n");
     else {
         add_total(&table);
+        if (!table.total.has_service)
+            hide_service(&table);
         require(scols_print_table(table.lines));
     }
     scols_unref_table(table.lines);
