@@ -21,6 +21,7 @@ struct transfer {
     struct engine_objects *objects; /* where a success goes instead, or NULL */
     long (*read)(void *context, char *buffer, size_t room); /* gives the body, or NULL */
     void *read_context;
+    bool has_head;                                                        /* of the answer, whole */
     enum { BROKEN_BY_NOBODY, ENOUGH, TOO_LONG, NO_JSON, UNREADABLE } cut; /* why we broke it off */
 };
 
@@ -102,11 +103,12 @@ static size_t on_bytes(char *bytes, size_t size, size_t count, void *context) {
     return 0;
 }
 
-/* A refusal is a message, also where objects were expected. */
 static size_t on_head_line(char *line, size_t size, size_t count, void *context) {
     struct transfer *transfer = context;
     const char *status = memchr(line, ' ', count);
 
+    transfer->has_head = count == 2; /* the empty line */
+    /* A refusal is a message, also where objects were expected. */
     if (count > 5 && memcmp(line, "HTTP/", 5) == 0 && status != NULL && status[1] > '2')
         transfer->objects = NULL;
     return size * count;
@@ -186,6 +188,9 @@ static enum engine_result perform(const struct engine *engine, struct transfer *
     engine_set_address(engine, curl);
     curl_easy_setopt(curl, CURLOPT_URL, url);
     curl_easy_setopt(curl, CURLOPT_TIMEOUT, seconds);
+    /* When a kept connection turns out dead, libcurl repeats the request by itself. What changes
+     * something may have been carried out already, so that is for the caller to decide. */
+    curl_easy_setopt(curl, CURLOPT_FRESH_CONNECT, strcmp(transfer->method, "GET") != 0 ? 1L : 0L);
     curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, on_head_line);
     curl_easy_setopt(curl, CURLOPT_HEADERDATA, transfer);
     curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_bytes);
@@ -195,6 +200,8 @@ static enum engine_result perform(const struct engine *engine, struct transfer *
     curl_easy_setopt(curl, CURLOPT_HTTPHEADER, NULL);
     curl_slist_free_all(lines);
     free(url);
+    if (code == CURLE_OK && !transfer->has_head)
+        code = CURLE_PARTIAL_FILE; /* libcurl takes the beginning of a head for all of it */
     if (code != CURLE_OK && transfer->cut == BROKEN_BY_NOBODY)
         return engine_tell_failure(engine, curl, code, transfer->method, transfer->path, error);
     return judge_transfer(engine, transfer, error);
