@@ -1,8 +1,12 @@
 """The tool fpmuxctl: tenants' files, their checks, and what it answers to people and programs."""
 
+import contextlib
+import csv
+import io
 import json
 import os
 import re
+import sqlite3
 import subprocess
 
 import pytest
@@ -472,3 +476,53 @@ def test_check_of_files_that_are_not_in_the_registry(tool):
     same = tool.home / "a.json"
     same.write_text('{"hosts": ["a.test"], "name": "new"}')
     assert tool.run("check", same).stdout == "1 file, no error\n"
+
+
+# ---- How long containers ran ----
+
+def note_run(tool, tenant, started, until):
+    """What a controller noted, in seconds since 1970."""
+    with contextlib.closing(sqlite3.connect(tool.home / "usage.db")) as ledger, ledger:
+        ledger.execute("INSERT INTO account(name) VALUES(?) ON CONFLICT DO NOTHING", [tenant])
+        ledger.execute("INSERT INTO service SELECT id, ?, 'c1', ?, 0, 0 FROM account WHERE name=?",
+                       [started * 10**9, until * 10**9, tenant])
+
+
+def test_time_of_containers_is_in_export_and_usage(tool):
+    november = ("--period", "2026-11")
+    tool.run("usage", *november)
+    note_run(tool, "centro1", 1795356000, 1795356000 + 5400)  # from 2026-11-22T14:00:00Z
+    rows = list(csv.DictReader(io.StringIO(tool.run("export", *november).stdout)))
+    assert [(row["tenant"], row["service_seconds"], row["requests"], row["metering"])
+            for row in rows] == [("centro1", "5400.000000000", "0", "exact")]
+    rows = json.loads(tool.run("usage", "--json", *november, "--by", "hour").stdout)["rows"]
+    assert [(row["period_start"], row["service_seconds"]) for row in rows] == [
+        ("2026-11-22T14:00:00Z", 3600), ("2026-11-22T15:00:00Z", 1800)]
+    table = tool.run("usage", *november).stdout.splitlines()
+    assert "SERVICE" in table[0]
+    assert "1 h 30 min" in table[1] and "1 h 30 min" in table[2]
+
+
+def note_request(tool, tenant):
+    with contextlib.closing(sqlite3.connect(tool.home / "usage.db")) as ledger, ledger:
+        day = 20779  # 2026-11-22
+        ledger.execute("INSERT INTO account(name) VALUES(?)", [tenant])
+        ledger.execute("INSERT INTO day VALUES(?)", [day])
+        ledger.execute("INSERT INTO usage SELECT ?, id, 14, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0"
+                       " FROM account WHERE name=?", [day, tenant])
+
+
+def test_without_containers_nothing_is_said_of_them(tool):
+    november = ("--period", "2026-11")
+    tool.run("usage", *november)
+    note_request(tool, "centro1")
+    assert "SERVICE" not in tool.run("usage", *november).stdout
+    row, = json.loads(tool.run("usage", "--json", *november).stdout)["rows"]
+    assert (row["requests"], row["service_seconds"]) == (1, None)
+    row, = csv.DictReader(io.StringIO(tool.run("export", *november).stdout))
+    assert row["service_seconds"] == ""
+    note_run(tool, "centro2", 1795356000, 1795359600)
+    table = tool.run("usage", *november).stdout.splitlines()
+    end = table[0].index("SERVICE") + len("SERVICE")
+    assert [line[end - len("1 h 00 min"):end].strip() for line in table] == [
+        "SERVICE", "", "1 h 00 min", "1 h 00 min"]
