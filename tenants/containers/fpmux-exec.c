@@ -93,6 +93,7 @@ struct runner {
 };
 
 static _Noreturn void give_up(int code, const char *what) {
+    descendants_signal(SIGKILL); /* nobody would watch over them */
     fprintf(stderr, "fpmux-exec: %s\n", what);
     exit(code);
 }

@@ -39,7 +39,7 @@ static void run_at_gate(const struct command_request *request, struct command_re
         soon.tv_nsec = soon.tv_nsec < 990000000 ? soon.tv_nsec + 10000000 : 999999999;
         pthread_cond_timedwait(&gate.changed, &gate.mutex, &soon);
     }
-    gate.ended_by_stop += atomic_load(request->urgency) != SESSION_GO_ON;
+    gate.ended_by_stop += atomic_load(request->urgency) == SESSION_STOP;
     gate.running--;
     pthread_cond_broadcast(&gate.changed);
     pthread_mutex_unlock(&gate.mutex);
