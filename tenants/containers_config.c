@@ -33,6 +33,10 @@ static bool is_directory(const char *text) {
     return text[0] == '/' && strpbrk(text, ":,") == NULL;
 }
 
+static bool is_web_path(const char *text) {
+    return text[0] == '/' && strpbrk(text, " \"'$") == NULL;
+}
+
 static bool is_address(const char *text) {
     struct network network;
 
@@ -72,6 +76,8 @@ static const struct field containers_fields[] = {
     {"name", FIELD_STRING, MEMBER(name), .is_valid = is_prefix,
      .rule = "at most 32 of a-z, 0-9 and -, no - at either end"},
     {"code", FIELD_STRING, MEMBER(code), .is_valid = is_directory, .rule = DIRECTORY_RULE},
+    {"fallback", FIELD_STRING, MEMBER(fallback), .is_valid = is_web_path,
+     .rule = "a path that begins with a slash, like \"/index.php\""},
     {"proxy_address", FIELD_STRING, MEMBER(proxy_address), .is_valid = is_address,
      .rule = "an address of this host like \"127.0.0.1\""},
     {"proxy_port", FIELD_UNSIGNED, MEMBER(proxy_port), .min = 1, .max = 65535},
@@ -121,6 +127,7 @@ void containers_config_free(struct containers_config *containers) {
     free(containers->engine);
     free(containers->name);
     free(containers->code);
+    free(containers->fallback);
     free(containers->proxy_address);
     string_list_deinit(&containers->trusted_proxies);
     free(containers->images.apache);

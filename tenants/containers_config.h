@@ -20,9 +20,10 @@ struct container_mounts {
 };
 
 struct containers_config {
-    char *engine;        /* "unix:/PATH" of the Docker Engine */
-    char *name;          /* in front of every name of a container, network, volume */
-    char *code;          /* host directory of the application; mounted at each pool's root */
+    char *engine;   /* "unix:/PATH" of the Docker Engine */
+    char *name;     /* in front of every name of a container, network, volume */
+    char *code;     /* host directory of the application; mounted at each pool's root */
+    char *fallback; /* what an Apache serves for a path that is no file ("/index.php"), or NULL */
     char *proxy_address; /* of the host, where the proxy listens; NULL: all */
     unsigned proxy_port;
     struct string_list trusted_proxies; /* networks whose X-Forwarded-* are believed */

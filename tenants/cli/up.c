@@ -9,6 +9,7 @@
 #include "tenants/cli/progress.h"
 #include "tenants/cli/service_book.h"
 #include "tenants/containers/apply.h"
+#include "tenants/containers/hosts.h"
 #include "tenants/containers/rollout.h"
 #include "tenants/containers_config.h"
 
@@ -87,8 +88,11 @@ static int with_networks(struct dock *dock,
 
 static int bring_up(struct dock *dock) {
     struct survey survey;
+    struct error error;
     int code = with_networks(dock, apply_networks);
 
+    if (code == EX_OK && hosts_publish(dock->config, dock->registry, &error) < 0)
+        code = cli_fail(dock->cli, EX_CANTCREAT, "%s", error.text);
     if (code == EX_OK)
         code = dock_survey(dock, &survey);
     if (code != EX_OK)

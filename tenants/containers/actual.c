@@ -81,6 +81,19 @@ static void read_container(struct actual *actual, const cJSON *container, const 
     read_labels(actual, cJSON_GetObjectItemCaseSensitive(container, "Labels"), system);
 }
 
+/* Ours by role and unit, so that lists and plans come in the same order each time. */
+static int compare(const void *left, const void *right) {
+    const struct actual *a = left;
+    const struct actual *b = right;
+
+    if (a->is_ours != b->is_ours)
+        return a->is_ours ? -1 : 1;
+    if (a->role != b->role)
+        return a->role < b->role ? -1 : 1;
+    int order = strcmp(a->unit, b->unit);
+    return order != 0 ? order : strcmp(a->name, b->name);
+}
+
 void actual_read(struct actual_set *set, const cJSON *list, const char *system) {
     const cJSON *container;
 
@@ -90,6 +103,7 @@ void actual_read(struct actual_set *set, const cJSON *list, const char *system) 
         abort();
     cJSON_ArrayForEach(container, list)
         read_container(&set->items[set->count++], container, system);
+    qsort(set->items, set->count, sizeof *set->items, compare);
 }
 
 enum engine_result actual_load(struct actual_set *set, struct engine *engine, const char *system,

@@ -36,7 +36,7 @@ struct actual {
 };
 
 struct actual_set {
-    struct actual *items; /* in the engine's order */
+    struct actual *items; /* ours first, by role and unit */
     size_t count;
 };
 

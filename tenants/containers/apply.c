@@ -29,12 +29,11 @@ static enum engine_result inspect(const struct apply *apply, const char *id, cJS
     return engine_call(apply->engine, "GET", path, NULL, reply, error);
 }
 
-static enum engine_result make_volume(const struct apply *apply, const struct wanted *wanted,
+static enum engine_result make_volume(const struct apply *apply, const char *name,
                                       struct error *error) {
-    if (wanted->volume == NULL)
-        return ENGINE_OK;
     cJSON *body = cJSON_CreateObject();
-    cJSON_AddStringToObject(body, "Name", wanted->volume);
+
+    cJSON_AddStringToObject(body, "Name", name);
     cJSON_AddStringToObject(cJSON_AddObjectToObject(body, "Labels"), LABEL_SYSTEM,
                             apply->config->containers->name);
     enum engine_result result = post(apply, "/volumes/create", body, error);
@@ -47,9 +46,11 @@ static enum engine_result create(const struct apply *apply, const struct wanted 
                                  const char *name, char **id, struct error *error) {
     char path[PATH_BYTES];
     cJSON *reply = NULL;
-    enum engine_result result = make_volume(apply, wanted, error);
+    enum engine_result result = ENGINE_OK;
 
     *id = NULL;
+    for (size_t i = 0; result == ENGINE_OK && i < wanted->volumes.count; i++)
+        result = make_volume(apply, wanted->volumes.items[i], error);
     if (result != ENGINE_OK)
         return result;
     snprintf(path, sizeof path, "/containers/create?name=%s", name);
@@ -133,7 +134,7 @@ static enum engine_result take_away(const struct apply *apply, const struct actu
     char path[PATH_BYTES];
     cJSON *container = NULL;
 
-    snprintf(path, sizeof path, "/containers/%s/stop?t=10", actual->id);
+    snprintf(path, sizeof path, "/containers/%s/stop", actual->id);
     enum engine_result result = post(apply, path, NULL, error);
     if (result == ENGINE_UNREACHABLE || result == ENGINE_INTERRUPTED)
         return result;
@@ -171,14 +172,15 @@ static bool has_name(const struct change *change, const char *name) {
     return false;
 }
 
-/* A new one beside those that go must be called otherwise for a while. */
+/* A new one beside those that go must be called otherwise for a while: *is_next. */
 static enum engine_result create_beside(const struct apply *apply, const struct change *change,
-                                        char **id, struct error *error) {
+                                        char **id, bool *is_next, struct error *error) {
     const char *name = change->wanted->name;
     char next[PATH_BYTES];
 
     snprintf(next, sizeof next, "%s" NEXT_SUFFIX, name);
-    if (!has_name(change, name))
+    *is_next = has_name(change, name);
+    if (!*is_next)
         return create(apply, change->wanted, name, id, error);
     if (has_name(change, next)) /* both are stale: the one that was to be next goes at once */
         for (size_t i = 0; i < change->stale_count; i++)
@@ -209,21 +211,20 @@ static enum engine_result bring_up(const struct apply *apply, const struct chang
     const struct wanted *wanted = change->wanted;
     bool is_tenant = wanted->role == ROLE_TENANT;
     bool is_paused = change->kept != NULL && change->kept->state == CONTAINER_PAUSED;
+    bool is_misnamed = change->kept != NULL && strcmp(change->kept->name, wanted->name) != 0;
     char *id = change->kept != NULL ? strdup(change->kept->id) : NULL;
     enum engine_result result = wait_for_socket(ready, wanted, error);
 
     if (result == ENGINE_OK && !is_tenant)
         result = take_stale_away(apply, change, error);
     if (result == ENGINE_OK && id == NULL)
-        result = is_tenant ? create_beside(apply, change, &id, error)
+        result = is_tenant ? create_beside(apply, change, &id, &is_misnamed, error)
                            : create(apply, wanted, wanted->name, &id, error);
     if (result == ENGINE_OK && change->kind != CHANGE_FINISH)
         result = start(apply, wanted, id, is_paused, error);
     if (result == ENGINE_OK && is_tenant)
         result = hand_over(apply, change, ready, id, error);
-    if (result == ENGINE_OK &&
-        ((change->kept == NULL && has_name(change, wanted->name)) ||
-         (change->kept != NULL && strcmp(change->kept->name, wanted->name) != 0)))
+    if (result == ENGINE_OK && is_misnamed)
         result = rename_to(apply, id, wanted->name, error);
     if (result == ENGINE_OK && apply->waits)
         result = ready_wait(ready, wanted, id, READY_FOR_CLIENTS, error);

@@ -12,6 +12,7 @@
 #include "tenants/containers/apply.h"
 #include "tenants/containers/backoff.h"
 #include "tenants/containers/events.h"
+#include "tenants/containers/hosts.h"
 #include "tenants/containers/lock.h"
 #include "tenants/containers/rollout.h"
 #include "tenants/containers/spec.h"
@@ -246,10 +247,13 @@ static bool look(struct loop *loop, bool with_service) {
     const struct apply apply = {
         .config = controller->config, .engine = loop->engine, .stop = controller->stop};
     const struct plan_scope everything = {0};
+    struct error hosts_error;
     struct error error;
     enum engine_result result = apply_networks(&apply, &error);
     enum survey_result survey = SURVEY_REFUSED;
 
+    if (hosts_publish(controller->config, controller->registry, &hosts_error) < 0)
+        log_error("%s; for the proxy a site that is down looks unknown", hosts_error.text);
     if (result == ENGINE_OK)
         survey = survey_take(&loop->pass.survey, loop->engine, controller->config,
                              controller->registry, &everything, time(NULL), &error);

@@ -52,12 +52,15 @@ static const char *why_stale(const struct wanted *wanted, const struct actual *a
                              const char *image_id) {
     if (actual->state == CONTAINER_GONE)
         return "it is dead";
-    if (strcmp(actual->hash, wanted->hash) != 0)
-        return strcmp(actual->image, wanted->image) != 0 ? "another image is wanted"
-                                                         : "its configuration changed";
-    if (image_id != NULL && strcmp(actual->image_id, image_id) != 0)
+    bool is_other_image = image_id != NULL && strcmp(actual->image_id, image_id) != 0;
+    bool is_other_body = strcmp(actual->hash, wanted->hash) != 0;
+    /* An image that lost its name to a newer one is shown by its id. */
+    bool has_name = strncmp(actual->image, "sha256:", strlen("sha256:")) != 0;
+    if (is_other_body && has_name && strcmp(actual->image, wanted->image) != 0)
+        return "another image is wanted";
+    if (is_other_image)
         return "its image was built anew";
-    return NULL;
+    return is_other_body ? "its configuration changed" : NULL;
 }
 
 static bool is_up(const struct actual *actual) {

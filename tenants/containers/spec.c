@@ -5,10 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tenants/containers/hosts.h"
 #include "tenants/containers_config.h"
 
 enum {
     PROXY_PORT = 8080,        /* inside; an unprivileged one */
+    FPM_STOP_SECONDS = 30,    /* a little more than it gives its workers to finish */
     TENANT_PIDS = 512,        /* an Apache's threads count, too */
     MOUNTS_MAX = 64,          /* of the shim; more than there are directories in a configuration */
     TERMINATE_SPARE_MS = 5000 /* what PHP-FPM's own time limit lies above fpmux's */
@@ -96,9 +98,13 @@ static cJSON *add_host_config(cJSON *body) {
     append(must(cJSON_AddArrayToObject(host, "CapDrop")), "ALL");
     append(must(cJSON_AddArrayToObject(host, "SecurityOpt")), "no-new-privileges");
     must(cJSON_AddTrueToObject(host, "ReadonlyRootfs"));
-    set(must(cJSON_AddObjectToObject(host, "Tmpfs")), "/tmp", "");
+    must(cJSON_AddObjectToObject(host, "Tmpfs"));
     must(cJSON_AddArrayToObject(host, "Mounts"));
     return host;
+}
+
+static void add_tmpfs(cJSON *host, const char *path, const char *options) {
+    set(cJSON_GetObjectItem(host, "Tmpfs"), path, options);
 }
 
 static void add_mount(cJSON *host, const char *type, const char *source, const char *target,
@@ -175,7 +181,11 @@ cJSON *spec_fpm(const struct config *config, const struct pool_config *pool,
     add_labels(body, config, ROLE_FPM, LABEL_POOL, pool->name);
     cJSON *host = add_host_config(body);
     add_fpm_powers(host);
+    must(cJSON_AddNumberToObject(body, "StopTimeout", FPM_STOP_SECONDS));
     mount_pool(host, config, pool, false);
+    char *uploads = spec_name(config, "tmp-%s", pool->name);
+    add_mount(host, "volume", uploads, "/tmp", false); /* a large upload does not fit into memory */
+    free(uploads);
     add_mount(host, "bind", containers->code, pool->root, true);
     for (size_t i = 0; i < containers->mounts.fpm.count; i++)
         add_mount(host, "bind", containers->mounts.fpm.items[i], containers->mounts.fpm.items[i],
@@ -256,12 +266,11 @@ static void hide_sockets(cJSON *host, const struct host_mounts *mounts,
              (unsigned)around->shim_gid);
     for (size_t i = 0; i < addresses->count; i++) {
         const char *path = unix_path(addresses->items[i]);
-        cJSON *tmpfs = cJSON_GetObjectItem(host, "Tmpfs");
         if (path == NULL || find_cover(mounts, path) != NULL)
             continue;
         char *dir = directory_of(path);
-        if (cJSON_GetObjectItemCaseSensitive(tmpfs, dir) == NULL)
-            set(tmpfs, dir, options);
+        if (cJSON_GetObjectItemCaseSensitive(cJSON_GetObjectItem(host, "Tmpfs"), dir) == NULL)
+            add_tmpfs(host, dir, options);
         free(dir);
     }
 }
@@ -345,6 +354,12 @@ cJSON *spec_proxy(const struct config *config) {
     add_labels(body, config, ROLE_PROXY, NULL, NULL);
     cJSON *host = add_host_config(body);
     publish(body, host, containers);
+    add_tmpfs(host, "/tmp", "");
+    /* Nobody: for a name that Docker does not know, no server outside is asked. */
+    append(must(cJSON_AddArrayToObject(host, "Dns")), "127.0.0.1");
+    char *hosts = hosts_directory(config);
+    add_mount(host, "bind", hosts, "/run/fpmux/hosts", true);
+    free(hosts);
     join_network(body, host, network);
     free(network);
     free(trusted);
@@ -365,6 +380,8 @@ cJSON *spec_tenant(const struct config *config, const struct tenant *tenant) {
     append_format(env, "FPMUX_ROOT=%s", pool->root);
     append_format(env, "FPMUX_HOST=%s", tenant->hosts.items[0]);
     append_format(env, "VIRTUAL_HOST=%s", hosts); /* nginx-proxy works in place of ours */
+    if (config->containers->fallback != NULL)
+        append_format(env, "FPMUX_FALLBACK=%s", config->containers->fallback);
     free(hosts);
     add_labels(body, config, ROLE_TENANT, LABEL_TENANT, tenant->id);
     cJSON *host = add_host_config(body);
@@ -373,6 +390,8 @@ cJSON *spec_tenant(const struct config *config, const struct tenant *tenant) {
     add_mount(host, "bind", socket_dir, "/run/fpmux", true);
     free(socket_dir);
     add_mount(host, "bind", config->containers->code, pool->root, true);
+    add_tmpfs(host, "/tmp", "");
+    set(must(cJSON_AddObjectToObject(host, "Sysctls")), "net.ipv4.ip_unprivileged_port_start", "0");
     must(cJSON_AddNumberToObject(host, "PidsLimit", TENANT_PIDS));
     if (tenant->container.memory_bytes > 0)
         must(cJSON_AddNumberToObject(host, "Memory", (double)tenant->container.memory_bytes));

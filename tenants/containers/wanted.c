@@ -48,13 +48,12 @@ void wanted_digest(const char *text, char hash[WANTED_HASH_BYTES]) {
         snprintf(hash + 2 * i, 3, "%02x", bytes[i]);
 }
 
-static void join_later(struct wanted *wanted, const char *network) {
-    struct string_list *list = &wanted->networks;
-
+/* Takes text. */
+static void append(struct string_list *list, char *text) {
     list->items = realloc(list->items, (list->count + 1) * sizeof *list->items);
     if (list->items == NULL)
         abort();
-    list->items[list->count++] = copy(network);
+    list->items[list->count++] = text;
 }
 
 /* Takes body. The hash covers the networks too; it is made last. */
@@ -106,11 +105,12 @@ static void add_fpm(struct making *making, const struct pool_config *pool) {
         add(making->set, ROLE_FPM, pool->name, spec_name(config, "fpm-%s", pool->name),
             spec_fpm(config, pool, making->around));
 
-    wanted->volume = spec_name(config, "fpm-%s", pool->name);
+    append(&wanted->volumes, spec_name(config, "fpm-%s", pool->name));
+    append(&wanted->volumes, spec_name(config, "tmp-%s", pool->name));
     if (asprintf(&wanted->client, "%u", (unsigned)making->around->shim_uid) < 0)
         abort();
     for (size_t i = 0; i < config->containers->networks.count; i++)
-        join_later(wanted, config->containers->networks.items[i]);
+        append(&wanted->networks, copy(config->containers->networks.items[i]));
     seal(wanted);
 }
 
@@ -124,12 +124,10 @@ static void add_shim(struct making *making) {
 
 static void add_proxy(struct making *making) {
     const struct config *config = making->config;
-    char *edge = spec_name(config, "edge");
     struct wanted *wanted =
         add(making->set, ROLE_PROXY, "", spec_name(config, "proxy"), spec_proxy(config));
 
-    join_later(wanted, edge);
-    free(edge);
+    append(&wanted->networks, spec_name(config, "edge"));
     seal(wanted);
 }
 
@@ -180,7 +178,7 @@ void wanted_deinit(struct wanted_set *set) {
         free(wanted->image);
         cJSON_Delete(wanted->body);
         string_list_deinit(&wanted->networks);
-        free(wanted->volume);
+        string_list_deinit(&wanted->volumes);
         free(wanted->socket);
         free(wanted->client);
         free(wanted->host);

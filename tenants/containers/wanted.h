@@ -46,7 +46,7 @@ struct wanted {
     cJSON *body; /* of POST /containers/create, with all labels */
     char hash[WANTED_HASH_BYTES];
     struct string_list networks; /* to be joined besides the one in body, before the start */
-    char *volume;                /* to be made before, or NULL */
+    struct string_list volumes;  /* to be made before */
     char *socket;                /* on the host, which the shim makes: a tenant's own must be there
                                     before its start; the shim is ready when it accepts; or NULL */
     char *client;                /* PHP-FPM's: the uid that may connect to its socket; or NULL */
