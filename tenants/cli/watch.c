@@ -27,6 +27,7 @@ static void on_inspect(void *context, const cJSON *inspect) {
 static int64_t on_turn(void *context) {
     struct watching *watching = context;
 
+    service_book_write(&watching->book);
     return cron_turn(watching->cron, watching->dock->registry, time(NULL));
 }
 
