@@ -30,6 +30,7 @@ struct build_context {
     size_t taken;                /* of pending */
     int file;                    /* whose content is being written, or -1 */
     bool is_complete;            /* all that comes is in pending */
+    bool is_abandoned;           /* nobody reads what is still written */
 };
 
 /* ---- Opening ---- */
@@ -43,7 +44,7 @@ static la_ssize_t on_archive_bytes(struct archive *archive, void *closure, const
                                    size_t count) {
     struct build_context *context = closure;
 
-    if (engine_bytes_append(&context->pending, bytes, count))
+    if (context->is_abandoned || engine_bytes_append(&context->pending, bytes, count))
         return (la_ssize_t)count;
     archive_set_error(archive, ENOBUFS, "a header is too long");
     return -1;
@@ -115,10 +116,8 @@ void build_context_close(struct build_context *context) {
         return;
     if (context->file >= 0)
         close(context->file);
-    if (context->archive != NULL) {
-        archive_write_fail(context->archive); /* nobody reads what is left */
-        archive_write_free(context->archive);
-    }
+    context->is_abandoned = true;
+    archive_write_free(context->archive); /* ends the archive; NULL is allowed */
     if (context->walk != NULL)
         fts_close(context->walk);
     dockerignore_deinit(&context->ignore);

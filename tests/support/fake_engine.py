@@ -157,10 +157,15 @@ class Handler(http.server.BaseHTTPRequestHandler):
         pass
 
     def read_chunks(self):
-        while size := int(self.rfile.readline().split(b";")[0] or b"0", 16):
+        while True:
+            line = self.rfile.readline()
+            if not line:
+                raise Gone  # the client gave up
+            size = int(line, 16)
             yield self.rfile.read(size)
             self.rfile.readline()
-        self.rfile.readline()
+            if size == 0:
+                return
 
     def read_body(self):
         if "chunked" in self.headers.get("Transfer-Encoding", ""):
@@ -205,6 +210,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
     # ---- Serving ----
 
     def serve(self):
+        try:
+            self.serve_call()
+        except (Gone, OSError):
+            self.close_connection = True
+
+    do_GET = do_POST = do_DELETE = do_PUT = do_HEAD = serve
+
+    def serve_call(self):
         engine = self.server.engine
         address = urllib.parse.urlsplit(self.path)
         body = self.read_body()
@@ -215,13 +228,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         with engine.lock:
             engine.calls.append(call)
             fault = next((one for one in engine.faults if one.takes(call)), None)
-        try:
-            if fault is None or not self.suffer(fault.what, call):
-                self.carry_out(call)
-        except (Gone, OSError):
-            self.close_connection = True
-
-    do_GET = do_POST = do_DELETE = do_PUT = do_HEAD = serve
+        if fault is None or not self.suffer(fault.what, call):
+            self.carry_out(call)
 
     def suffer(self, fault, call):
         """True when the call is answered with that."""
