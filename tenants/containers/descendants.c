@@ -28,9 +28,31 @@ struct processes {
 
 /* ---- /proc ---- */
 
-/* False when the process is gone. Its name, the second field, may contain anything. */
+/* Fields of /proc/PID/stat, counted from 1 as in proc(5). */
+enum { FIELD_STATE = 3, FIELD_PARENT = 4, FIELD_CHILDREN_USER = 16, FIELD_CHILDREN_SYSTEM = 17 };
+
+/* The second field is the name in parentheses, which may have anything in it. */
+static bool parse_stat(char *text, struct process *process) {
+    uint64_t fields[FIELD_CHILDREN_SYSTEM + 1];
+    char *rest = strrchr(text, ')');
+
+    if (rest == NULL)
+        return false;
+    rest++;
+    for (int i = FIELD_STATE; i <= FIELD_CHILDREN_SYSTEM; i++) {
+        const char *word = strtok_r(rest, " ", &rest);
+        if (word == NULL)
+            return false;
+        fields[i] = strtoull(word, NULL, 10);
+    }
+    process->parent = (pid_t)fields[FIELD_PARENT];
+    process->children_ns = (fields[FIELD_CHILDREN_USER] + fields[FIELD_CHILDREN_SYSTEM]) *
+                           (NS_PER_SECOND / (uint64_t)sysconf(_SC_CLK_TCK));
+    return true;
+}
+
+/* False when the process is gone. */
 static bool read_process(int proc, const char *pid, struct process *process) {
-    unsigned long long children_user, children_system;
     char path[64];
     char text[1024];
 
@@ -43,16 +65,8 @@ static bool read_process(int proc, const char *pid, struct process *process) {
     if (length <= 0)
         return false;
     text[length] = '\0';
-    const char *rest = strrchr(text, ')');
-    if (rest == NULL ||
-        sscanf(rest, ") %*c %d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %llu %llu",
-               &process->parent, &children_user, &children_system) != 3)
-        return false;
-    process->pid = (pid_t)strtol(pid, NULL, 10);
-    process->children_ns =
-        (children_user + children_system) * (NS_PER_SECOND / (uint64_t)sysconf(_SC_CLK_TCK));
-    process->is_ours = false;
-    return true;
+    *process = (struct process){.pid = (pid_t)strtol(pid, NULL, 10)};
+    return parse_stat(text, process);
 }
 
 static struct processes list_processes(void) {

@@ -32,7 +32,8 @@ static void run_at_gate(const struct command_request *request, struct command_re
     gate.running++;
     if (gate.running > gate.most_running)
         gate.most_running = gate.running;
-    strcat(strcat(gate.ids, request->tenant->id), " ");
+    size_t used = strlen(gate.ids);
+    snprintf(gate.ids + used, sizeof gate.ids - used, "%s ", request->tenant->id);
     pthread_cond_broadcast(&gate.changed);
     while (!gate.is_open && atomic_load(request->urgency) == SESSION_GO_ON) {
         clock_gettime(CLOCK_REALTIME, &soon);
