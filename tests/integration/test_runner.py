@@ -248,17 +248,18 @@ def test_runner_takes_no_arguments():
 
 # ---- What it used ----
 
-@pytest.mark.parametrize("work", [
-    "burn(0.2)",
-    "os.waitpid(child(lambda: burn(0.2)), 0); burn(0.05)",
+@pytest.mark.parametrize("work, processes", [
+    ("burn(0.2)", 1),
+    ("os.waitpid(child(lambda: burn(0.2)), 0); burn(0.05)", 2),
     # Left behind: a grandchild in a session of its own, whose parent is gone.
-    "child(lambda: child(lambda: (os.setsid(), burn(0.2)))); burn(0.2)",
-    "[child(lambda: burn(0.1)) for _ in range(4)]; burn(0.02)",
+    ("child(lambda: child(lambda: (os.setsid(), burn(0.3)))); burn(0.05)", 2),
+    ("[child(lambda: burn(0.1)) for _ in range(4)]; burn(0.02)", 5),
 ], ids=["itself", "child", "grandchild-left-behind", "four-at-a-time"])
-def test_cpu_is_what_the_processes_say(work):
+def test_cpu_is_what_the_processes_say(work, processes):
     ran = run(python(work))
-    said = sum(float(line) for line in ran.output.split())
-    assert abs(ran.cpu_s - said) <= max(0.01 * said, 0.01 * ran.output.count(b"\n")), ran.output
+    said = [float(line) for line in ran.output.split()]
+    assert len(said) == processes
+    assert abs(ran.cpu_s - sum(said)) <= max(0.01 * sum(said), 0.01 * processes), said
 
 
 def test_cpu_is_told_while_it_runs_and_survives_what_ends():
