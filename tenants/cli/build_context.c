@@ -99,7 +99,8 @@ struct build_context *build_context_open(const char *directory, const char *dock
         context->walk = fts_open(roots, FTS_PHYSICAL | FTS_NOCHDIR, compare_names);
         context->directory_length = strlen(roots[0]) + 1;
     }
-    bool done = context->walk != NULL;
+    /* The first found is the directory itself, which is no part of the archive. */
+    bool done = context->walk != NULL && fts_read(context->walk) != NULL;
     if (!done)
         error_set(error, "%s: %s", directory, strerror(errno));
     done =
@@ -189,8 +190,6 @@ static bool write_piece(struct build_context *context, struct error *error) {
 static bool is_excluded(struct build_context *context, FTSENT *found) {
     const char *path = found->fts_path + context->directory_length;
 
-    if (found->fts_level == FTS_ROOTLEVEL)
-        return true; /* "." itself */
     if (!dockerignore_excludes(&context->ignore, path))
         return false;
     if (found->fts_info == FTS_D && !dockerignore_may_hold(&context->ignore, path))

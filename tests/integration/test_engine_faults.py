@@ -1,4 +1,4 @@
-"""fpmuxctl build against an engine that fails in every way: what is told, and the exit code."""
+"""An engine that fails in every way, as fpmuxctl build meets it: what is told, and the exit code."""
 
 import json
 import os
@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from support.fake_engine import FakeEngine, build_well
+from support.fake_engine import FakeEngine, Gone, build_well
 from support.fpmux import build_directory
 from support.programs import wait_until
 
@@ -27,21 +27,22 @@ class Site:
         self.config_path = self.path / "fpmux.json"
         self.clone = self.path / "clone"
         (self.clone / "docker").mkdir(parents=True)
+        (self.clone / "tenants").mkdir()
         (self.clone / "docker/Dockerfile").write_text("FROM debian:bookworm-slim\n")
         self.configure({"engine": address, "code": str(self.path)})
 
     def configure(self, containers):
         self.config_path.write_text(json.dumps({
-            "listen": ["tcp:127.0.0.1:9000"], "tenant_sockets": False,
-            "registry": f"dir:{self.path}", "ledger": f"sqlite:{self.path}/usage.db",
+            "listen": ["tcp:127.0.0.1:9000"], "tenant_sockets": str(self.clone),
+            "registry": f"dir:{self.clone}/tenants", "ledger": f"sqlite:{self.path}/usage.db",
             "spool": {"dir": str(self.path)},
             "pools": {"default": {"address": "unix:/run/php/fpm.sock", "workers": 4,
                                   "root": "/var/www/html"}},
             **({"containers": containers} if containers else {})}))
 
-    def start(self, *words, **options):
+    def start(self, *words, verb="build", **options):
         options = {"cwd": self.clone, "text": True, **options}
-        return subprocess.Popen([TOOL, "--config", self.config_path, "build", *words],
+        return subprocess.Popen([TOOL, "--config", self.config_path, verb, *words],
                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
 
     def build(self, *words, code=OK, **options):
@@ -204,12 +205,6 @@ def test_build_that_breaks_off(site, engine):
     assert len(engine.builds) == 1
 
 
-def test_build_is_never_sent_twice(site, engine):
-    engine.fault("POST", "/build", cut=True)
-    site.build(code=UNAVAILABLE)
-    assert len(engine.called("POST", "/build")) == 1
-
-
 def test_progress_that_is_no_json(site, engine):
     engine.fault("POST", "/build", body=b'{"stream": "Step 1/1 : X\\n"}\n<html>')
     _, errors = site.build(code=SOFTWARE)
@@ -247,20 +242,33 @@ def test_interrupted_while_the_engine_is_hung(site, engine):
 def test_engine_that_goes_away_during_a_build(site, engine):
     begun = threading.Event()
 
-    def go_away(build):
+    def go_away(_):
         begun.set()
         engine.is_over.wait()
-        return []
+        raise Gone
     engine.on_build = go_away
     process = site.start()
     wait_until(begun.is_set, "a build")
     engine.down()
     _, errors = process.communicate(timeout=10)
-    assert process.returncode == UNAVAILABLE
+    assert process.returncode == UNAVAILABLE, errors
     assert "lost the Docker Engine" in errors
     engine.up()
     engine.on_build = build_well
     site.build()
+
+
+# ---- Kept connections ----
+
+def test_change_that_nobody_confirmed_is_not_sent_twice(site, engine):
+    engine.add_container("fpmux-tenant-a", labels={"fpmux.system": "fpmux", "fpmux.role": "tenant",
+                                                   "fpmux.tenant": "a"})
+    engine.fault("POST", "/containers/.*/stop", is_carried_out=True, cut=True)
+    process = site.start(verb="down")
+    process.communicate(timeout=10)
+    assert process.returncode != OK
+    assert len(engine.called("POST", "/containers/.*/stop")) == 1
+    assert not engine.container("fpmux-tenant-a").is_running
 
 
 # ---- What is to be built ----
