@@ -1,6 +1,5 @@
 /* fpmuxctl check: reads everything as the daemon would and says what is wrong; also what is right
  * in each file but not in all of them together. */
-#include <cjson/cJSON.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,7 +7,9 @@
 
 #include <uthash.h>
 
+#include "tenants/cli/check_containers.h"
 #include "tenants/cli/cli.h"
+#include "tenants/cli/findings.h"
 #include "tenants/json.h"
 #include "tenants/registry.h"
 
@@ -26,90 +27,33 @@ struct check {
     const struct config *config;
     struct registry *registry;
     struct owned_value *values;
-    cJSON *findings; /* with --json: what is found, else NULL */
-    size_t errors;
-    size_t warnings;
+    struct container_check *containers;
+    struct findings findings;
 };
 
-enum severity { SEVERITY_ERROR, SEVERITY_WARNING };
-
-/* ---- What is found ---- */
-
-/* ":NUMBER" at *at, which is moved behind it. */
-static bool take_number(const char **at, unsigned long *number) {
-    char *end;
-
-    if ((*at)[0] != ':' || (*at)[1] < '0' || (*at)[1] > '9')
-        return false;
-    *number = strtoul(*at + 1, &end, 10);
-    *at = end;
-    return true;
-}
-
-/* "FILE:LINE:COLUMN: message" in its parts; what has no position is all message. */
-static void add_finding(cJSON *findings, enum severity severity, const char *text) {
-    cJSON *finding = cJSON_CreateObject();
-    unsigned long line;
-    unsigned long column;
-
-    cJSON_AddStringToObject(finding, "severity", severity == SEVERITY_ERROR ? "error" : "warning");
-    for (const char *colon = strchr(text, ':'); colon != NULL; colon = strchr(colon + 1, ':')) {
-        const char *at = colon;
-        if (!take_number(&at, &line) || !take_number(&at, &column) || strncmp(at, ": ", 2) != 0)
-            continue;
-        char *file = strndup(text, (size_t)(colon - text));
-        cJSON_AddStringToObject(finding, "file", file);
-        cJSON_AddNumberToObject(finding, "line", (double)line);
-        cJSON_AddNumberToObject(finding, "column", (double)column);
-        free(file);
-        text = at + 2;
-        break;
-    }
-    cJSON_AddStringToObject(finding, "message", text);
-    cJSON_AddItemToArray(findings, finding);
-}
-
-static void print_safely(const char *text) {
-    for (; *text != '\0'; text++) {
-        if ((unsigned char)*text < 0x20 || *text == 0x7f)
-            printf("\\x%02x", (unsigned)*text);
-        else
-            putchar(*text);
-    }
-    putchar('\n');
-}
-
-static void find(struct check *check, enum severity severity, const char *text) {
-    check->errors += severity == SEVERITY_ERROR;
-    check->warnings += severity == SEVERITY_WARNING;
-    if (check->findings != NULL) {
-        add_finding(check->findings, severity, text);
-        return;
-    }
-    print_safely(text);
-}
-
-/* The same, with the place in the tenant's file where section.key stands, or the section, or the
- * whole. */
-static void find_at(struct check *check, enum severity severity, const struct tenant *tenant,
-                    const char *section, const char *key, const char *reason) {
-    struct json_document document;
-    struct error error;
+/* Owned by the caller. */
+static char *path_of(const struct check *check, const struct tenant *tenant) {
     char *path;
 
     if (asprintf(&path, "%s/%s.json", strchr(check->config->registry, ':') + 1, tenant->id) < 0)
         abort();
+    return path;
+}
+
+/* In the tenant's file, where section.key stands. */
+static void find_at(struct check *check, enum severity severity, const struct tenant *tenant,
+                    const char *section, const char *key, const char *reason) {
+    struct json_document document;
+    struct error error;
+    char *path = path_of(check, tenant);
+
     if (json_load(&document, path, FILE_BYTES_MAX, &error)) {
-        const cJSON *object = cJSON_GetObjectItemCaseSensitive(document.root, section);
-        const cJSON *node = cJSON_GetObjectItemCaseSensitive(object, key);
-        json_error_at(&document,
-                      node != NULL     ? node
-                      : object != NULL ? object
-                                       : document.root,
-                      &error, "%s", reason);
+        findings_add_at(&check->findings, severity, &document,
+                        findings_place(&document, section, key), "%s", reason);
         json_deinit(&document);
+    } else {
+        findings_add(&check->findings, severity, error.text);
     }
-    find(check, severity, error.text);
     free(path);
 }
 
@@ -173,7 +117,7 @@ static void check_data_root(struct check *check, const struct tenant *tenant) {
 
     if (other == NULL)
         return;
-    error_set(&error, "warning: DATAROOT \"%s\" is tenant %s's, too", path, other);
+    error_set(&error, "DATAROOT \"%s\" is tenant %s's, too", path, other);
     find_at(check, SEVERITY_WARNING, tenant, "params", "DATAROOT", error.text);
 }
 
@@ -191,22 +135,29 @@ static void check_database(struct check *check, const struct tenant *tenant) {
     free(value);
     if (other == NULL)
         return;
-    error_set(&error, "warning: database \"%s\" on \"%s\" is tenant %s's, too", name,
+    error_set(&error, "database \"%s\" on \"%s\" is tenant %s's, too", name,
               host != NULL ? host : "the default host", other);
     find_at(check, SEVERITY_WARNING, tenant, "params", "DBNAME", error.text);
 }
 
 static void check_tenant(void *context, struct tenant *tenant) {
-    check_sessions(context, tenant);
-    check_data_root(context, tenant);
-    check_database(context, tenant);
+    struct check *check = context;
+    char *path = path_of(check, tenant);
+
+    check_sessions(check, tenant);
+    check_data_root(check, tenant);
+    check_database(check, tenant);
+    container_check_tenant(check->containers, tenant, path);
+    free(path);
 }
 
 /* ---- The verb ---- */
 
 static void on_error(void *context, const char *id, const char *text) {
+    struct check *check = context;
+
     (void)id;
-    find(context, SEVERITY_ERROR, text);
+    findings_add(&check->findings, SEVERITY_ERROR, text);
 }
 
 /* One file as if it were in the registry, in place of the tenant of that id. */
@@ -215,7 +166,7 @@ static void check_file(struct check *check, const char *path) {
     struct tenant *tenant = tenant_load(path, check->config, &error);
 
     if (tenant == NULL) {
-        find(check, SEVERITY_ERROR, error.text);
+        findings_add(&check->findings, SEVERITY_ERROR, error.text);
         return;
     }
     for (size_t i = 0; i < tenant->hosts.count; i++) {
@@ -224,42 +175,10 @@ static void check_file(struct check *check, const char *path) {
         if (holder == NULL || strcmp(holder->id, tenant->id) == 0)
             continue;
         error_set(&error, "%s:1:1: host \"%s\" is already tenant %s's", path, host, holder->id);
-        find(check, SEVERITY_ERROR, error.text);
+        findings_add(&check->findings, SEVERITY_ERROR, error.text);
     }
+    container_check_tenant(check->containers, tenant, path);
     tenant_unref(tenant);
-}
-
-/* what is in the plural. */
-static void print_count(size_t count, const char *what) {
-    printf("%zu %.*s", count, (int)strlen(what) - (count == 1), what);
-}
-
-static void summarize(const struct check *check, size_t count, const char *what) {
-    if (check->findings != NULL) {
-        cJSON *root = cJSON_CreateObject();
-        cJSON_AddNumberToObject(root, what, (double)count);
-        cJSON_AddNumberToObject(root, "errors", (double)check->errors);
-        cJSON_AddNumberToObject(root, "warnings", (double)check->warnings);
-        cJSON_AddItemReferenceToObject(root, "findings", check->findings);
-        char *text = cJSON_Print(root);
-        if (text == NULL)
-            abort();
-        puts(text);
-        cJSON_free(text);
-        cJSON_Delete(root);
-        return;
-    }
-    print_count(count, what);
-    fputs(", ", stdout);
-    if (check->errors == 0)
-        fputs("no error", stdout);
-    else
-        print_count(check->errors, "errors");
-    if (check->warnings > 0) {
-        fputs(", ", stdout);
-        print_count(check->warnings, "warnings");
-    }
-    putchar('\n');
 }
 
 static void check_deinit(struct check *check) {
@@ -270,7 +189,8 @@ static void check_deinit(struct check *check) {
         HASH_DEL(check->values, value);
         free(value);
     }
-    cJSON_Delete(check->findings);
+    container_check_close(check->containers);
+    findings_deinit(&check->findings);
     registry_close(check->registry);
 }
 
@@ -283,18 +203,19 @@ int verb_check(struct cli *cli, int argc, char **argv) {
     int code = cli_load_registry(cli, &check.registry);
     if (code != EX_OK)
         return code;
-    if (cli_wants_json(cli))
-        check.findings = cJSON_CreateArray();
+    findings_init(&check.findings, cli_wants_json(cli));
+    check.containers = container_check_open(check.config, &check.findings);
     for (int i = first; i < argc; i++)
         check_file(&check, argv[i]);
     if (first < argc) {
-        summarize(&check, (size_t)(argc - first), "files");
+        findings_summarize(&check.findings, (size_t)(argc - first), "files");
     } else {
+        container_check_config(check.containers);
         registry_each_error(check.registry, on_error, &check);
         registry_each(check.registry, check_tenant, &check);
-        summarize(&check, registry_count(check.registry), "tenants");
+        findings_summarize(&check.findings, registry_count(check.registry), "tenants");
     }
-    code = check.errors > 0 ? EX_DATAERR : EX_OK;
+    code = check.findings.errors > 0 ? EX_DATAERR : EX_OK;
     check_deinit(&check);
     return code;
 }
