@@ -77,12 +77,16 @@ static void track_depth(struct engine_objects *objects, char byte) {
     }
 }
 
+static bool is_space(char byte) {
+    return byte == ' ' || byte == '\t' || byte == '\r' || byte == '\n';
+}
+
 enum engine_objects_result engine_objects_feed(struct engine_objects *objects, const char *bytes,
                                                size_t count) {
     enum engine_objects_result result = ENGINE_OBJECTS_MORE;
 
     for (size_t i = 0; i < count && result == ENGINE_OBJECTS_MORE; i++) {
-        if (objects->depth == 0 && memchr(" \t\r\n", bytes[i], 4) != NULL)
+        if (objects->depth == 0 && is_space(bytes[i]))
             continue;
         if (objects->depth == 0 && bytes[i] != '{')
             return ENGINE_OBJECTS_WRONG;
