@@ -114,7 +114,7 @@ static bool judge(struct change *change, bool has_image) {
         change->kind = CHANGE_START;
     else if (change->stale_count == 0 && strcmp(change->kept->name, wanted->name) == 0)
         return false;
-    if (change->kind == CHANGE_CREATE && change->foreign != NULL)
+    if (change->foreign != NULL) /* not even what is ours goes: there would be nothing instead */
         change->kind = CHANGE_CONFLICT;
     else if (change->kept == NULL && !has_image)
         change->kind = CHANGE_NO_IMAGE;
