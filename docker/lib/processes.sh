@@ -46,13 +46,14 @@ is_running() {
     [ -n "$2" ] && [ "$(process_start_time "$1")" = "$2" ]
 }
 
-# wait_for SECONDS NAME CONDITION...: until the condition holds; gives up when process NAME ends.
+# wait_for SECONDS NAME CONDITION...: until the condition holds; gives up when process NAME ends, if
+# there is one of that name.
 wait_for() {
     local deadline=$((SECONDS + $1)) name=$2 pid
     pid=$(awk -v name="$name" '$3 == name { print $1 }' "$work/pids" | tail -n 1)
     shift 2
     until "$@"; do
-        kill -0 "$pid" 2>/dev/null || fail "$name ended; see $work/log/$name.log"
+        [ -z "$pid" ] || kill -0 "$pid" 2>/dev/null || fail "$name ended; see $work/log/$name.log"
         [ $SECONDS -lt $deadline ] || fail "$name: not within time: $*; see $work/log/$name.log"
         sleep 0.05
     done

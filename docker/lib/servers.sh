@@ -1,4 +1,4 @@
-# shellcheck shell=bash disable=SC2154  # $work and $workers come from docker/demo
+# shellcheck shell=bash disable=SC2034,SC2154  # variables are shared with docker/demo
 # The servers of the demo: real ones, each with a configuration of its own below $work. Builds on
 # processes.sh.
 
@@ -6,6 +6,28 @@ modules=/usr/lib/apache2/modules
 web_user=nobody
 web_group=nogroup # enters $work/sockets; owns nothing
 fpmux_config=$work/etc/fpmux.json
+packages=(build demo)
+database_host=localhost:$work/db/mysqld.sock
+database_clients=localhost
+has_service=no # fpmuxctl does not see the Apaches run
+declare -A port_of=()
+next_port=8081
+
+start_system() {
+    step "Starting MariaDB, PHP-FPM ($workers workers) and fpmux, each as its own user, in $work"
+    start_database
+    start_fpm
+    configure_fpmux
+    start_fpmux
+}
+
+stop_system() {
+    stop_processes "$work/pids"
+}
+
+show_system() {
+    fpmuxctl tenant list
+}
 
 # ---- MariaDB: all databases, reached through its socket alone. --force: a machine without an
 # entry for its own name will do ----
@@ -25,18 +47,6 @@ database_answers() {
 
 sql() {
     mariadb --no-defaults --socket="$work/db/mysqld.sock"
-}
-
-# A database and its user, with a random password that only fpmux can read.
-create_database() {
-    local id=$1 password
-    install -d -o fpmux -g root -m 750 "$work/secrets"
-    password=$(od -An -N24 -tx1 /dev/urandom | tr -d ' \n')
-    install -o fpmux -g root -m 640 /dev/null "$work/secrets/$id"
-    printf '%s' "$password" >"$work/secrets/$id"
-    sql <<<"CREATE DATABASE notes_$id CHARACTER SET utf8mb4;
-            CREATE USER $id@localhost IDENTIFIED BY '$password';
-            GRANT ALL ON notes_$id.* TO $id@localhost;"
 }
 
 # ---- PHP-FPM: one for all organisations, its socket for fpmux alone ----
@@ -106,12 +116,19 @@ fpmuxctl() {
 
 # ---- Apache: one for each organisation, without PHP, without a password ----
 
+choose_address() {
+    port_of[$1]=$(free_port "$next_port")
+    next_port=$((port_of[$1] + 1))
+    host_of[$1]=$1.example.org
+    url_of[$1]=http://127.0.0.1:${port_of[$1]}
+}
+
 # On a shared TCP port, as in the paper, the two lines would be
 #   ProxyPassMatch ^/(.*\.php(/.*)?)$ fcgi://127.0.0.1:9000$work/app/$1
 #   ProxyPassMatch ^/(.*(/.*)?)$ fcgi://127.0.0.1:9000$work/app/$1/index.php
 # with "UseCanonicalName On", and fpmux would know the organisation by ServerName.
-start_apache() {
-    local id=$1 port=$2 home=$work/apache/$1
+start_web_server() {
+    local id=$1 port=${port_of[$1]} home=$work/apache/$1
     local target="unix:$work/sockets/$id/fpmux.sock|fcgi://$id$work/app"
     install -d -o "$web_user" -g "$web_group" -m 750 "$home"
     cat >"$home/httpd.conf" <<END
@@ -142,4 +159,14 @@ END
     wait_for 5 fpmux test -S "$work/sockets/$id/fpmux.sock"
     start_as "apache-$id" "$web_user" "$web_group" apache2 -DFOREGROUND -f "$home/httpd.conf"
     wait_for 15 "apache-$id" port_answers "$port"
+}
+
+stop_web_server() {
+    grep " apache-$1\$" "$work/pids" >"$work/apache/$1/pids"
+    stop_processes "$work/apache/$1/pids"
+}
+
+# Apache writes it where it is looked for.
+save_access_log() {
+    [ -s "$work/apache/$1/access.log" ] || fail "Apache of $1 has logged nothing"
 }
