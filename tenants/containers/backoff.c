@@ -51,10 +51,11 @@ static struct entry *find_or_add(struct backoff *backoff, const char *name) {
 
     if (entry != NULL)
         return entry;
-    entry = calloc(1, sizeof *entry + strlen(name) + 1);
+    size_t bytes = strlen(name) + 1;
+    entry = calloc(1, sizeof *entry + bytes);
     if (entry == NULL)
         abort();
-    strcpy(entry->name, name);
+    memcpy(entry->name, name, bytes);
     HASH_ADD_STR(backoff->entries, name, entry);
     return entry;
 }

@@ -85,7 +85,7 @@ static bool make_wanted(struct wanted_set *set, const struct config *config,
     }
     if (!digest_daemon_config(path, hash, error))
         return false;
-    strcpy(dir, path);
+    memcpy(dir, path, sizeof dir);
     const struct surroundings around = {.shim_uid = sockets.st_uid,
                                         .shim_gid = sockets.st_gid,
                                         .config_path = path,
@@ -130,10 +130,11 @@ static enum engine_result load_images(struct image_set *images, const struct wan
     for (size_t i = 0; result == ENGINE_OK && i < wanted->count; i++) {
         if (find_image(images, wanted->items[i].image) != NULL)
             continue;
-        struct image *image = &images->items[images->count++];
+        struct image *image = &images->items[images->count];
         image->name = strdup(wanted->items[i].image);
         if (image->name == NULL)
             abort();
+        images->count++;
         result = load_image(image, engine, error);
     }
     return result;
