@@ -5,13 +5,12 @@ import csv
 import io
 import json
 import os
-import re
 import sqlite3
 import subprocess
 
 import pytest
 
-from support.fpmux import SOURCE, build_directory
+from support.fpmux import build_directory
 
 USAGE, DATAERR, NOINPUT, CANTCREAT, IOERR, CONFIG = 64, 65, 66, 73, 74, 78
 TOOL = str(build_directory() / "fpmuxctl")
@@ -79,15 +78,6 @@ def test_help_and_version_go_to_standard_output(tool):
         assert done.stdout.startswith("usage: fpmuxctl "), words
         assert done.stderr == ""
     assert tool.run("--version").stdout.split()[0] == "fpmuxctl"
-
-
-def test_manual_page_has_the_options_that_help_has(tool):
-    page = (SOURCE / "tenants" / "fpmuxctl.1").read_text()
-    shown = "".join(tool.run(*words, "--help").stdout
-                    for words in ([], ["tenant"], ["check"], ["usage"], ["export"]))
-    assert set(re.findall(r"--([a-z][a-z-]*)", shown)) == set(re.findall(r"Fl Fl ([a-z-]+)", page))
-    for verb in re.findall(r"fpmuxctl tenant ([a-z]+) ", shown):
-        assert f"Cm tenant {verb}" in page, verb
 
 
 def test_help_needs_no_configuration(tool):

@@ -10,7 +10,8 @@ from support.fpmux import SOURCE, build_directory
 
 PAGES = {path.name: path for path in SOURCE.glob("*/*.[158]")}
 SCHEMA = json.loads((SOURCE / "tenants/schema/tenant.schema.json").read_text())
-VERBS = ("tenant", "check", "usage", "export", "build", "exec", "cron")
+VERBS = ("tenant", "check", "usage", "export", "exec", "cron", "build", "plan", "up", "down", "ps",
+         "watch")
 OPTION = re.compile(r"(?<![\w-])--?[a-zA-Z][a-z-]*")
 
 
@@ -37,7 +38,7 @@ def options_in(text):
 def keys_of(source):
     """The keys in the tables of fields of a reader's source."""
     text = (SOURCE / source).read_text()
-    keys = re.findall(r'^ *\{"(\w+)",\s+FIELD_', text, re.MULTILINE)
+    keys = re.findall(r'^ *\{"([\w-]+)",\s+FIELD_', text, re.MULTILINE)
     assert len(keys) > 10
     return keys
 
@@ -88,7 +89,7 @@ def test_manual_has_no_option_that_the_tool_lacks():
 
 
 def test_verbs_are_in_the_manual():
-    listed = re.findall(r"^  ([a-z]\w+)  ", help_of("fpmuxctl"), re.MULTILINE)
+    listed = re.findall(r"^  ([a-z]\w+) +[a-z]", help_of("fpmuxctl"), re.MULTILINE)
     assert set(listed) == set(VERBS)
     below_tenant = re.findall(r"fpmuxctl tenant (\w+)", help_of("fpmuxctl", "tenant"))
     assert len(set(below_tenant)) >= 8
@@ -99,7 +100,8 @@ def test_verbs_are_in_the_manual():
         assert f"tenant {verb}" in manual
 
 
-@pytest.mark.parametrize("key", keys_of("tenants/config.c"))
+@pytest.mark.parametrize("key", sorted({*keys_of("tenants/config.c"),
+                                        *keys_of("tenants/containers_config.c")}))
 def test_key_of_the_configuration_is_explained(key):
     assert key in explained("fpmux.json.5")
 
@@ -108,6 +110,17 @@ def schema_keys(node):
     for key, value in node.get("properties", {}).items():
         yield key
         yield from schema_keys(value)
+
+
+def test_names_of_the_first_script_are_in_the_manual():
+    source = (SOURCE / "tenants/cli/verbs.c").read_text()
+    aliases = re.findall(r'\{"(\w+)", \{(.*?), NULL\}\}', source)
+    assert len(aliases) == 8
+    table = (PAGES["fpmuxctl.1"]).read_text().split(".Bl -column", 1)[1].split(".El", 1)[0]
+    rows = [re.sub(r"\b(?:Cm|Fl Fl) ?|Op Ar unit \.\.\.|Ar id", "", row).split("Ta")
+            for row in table.split(".It ")[1:]]
+    told = {name.strip(): words.split() for name, words in rows}
+    assert told == {name: re.findall(r'"-*([\w]+)"', words) for name, words in aliases}
 
 
 @pytest.mark.parametrize("key", sorted({*keys_of("tenants/tenant.c"), *schema_keys(SCHEMA)}))
@@ -125,10 +138,10 @@ def test_reserved_names_are_listed():
     assert begins.split(", ") == prefixes.split("|")
 
 
-def test_defaults_are_those_of_the_source():
+@pytest.mark.parametrize("source", ["tenants/config.c", "tenants/containers_config.c"])
+def test_defaults_are_those_of_the_source(source):
     """Numbers and paths of the built-in defaults stand in the page."""
-    source = (SOURCE / "tenants/config.c").read_text()
-    text = re.search(r"defaults\[\] =(.*?);\n", source, re.DOTALL).group(1)
+    text = re.search(r"defaults\[\] =(.*?);\n", (SOURCE / source).read_text(), re.DOTALL).group(1)
     defaults = json.loads("".join(re.findall(r'"((?:\\.|[^"\\])*)"', text)).replace('\\"', '"'))
     manual = page("fpmux.json.5")
 
@@ -154,8 +167,8 @@ def test_examples_of_the_pages_are_right(tmp_path):
     secret = tmp_path / "secret"
     secret.write_text("x\n")
     secret.chmod(0o600)
-    config, parts = examples("fpmux.json.5")
-    config.update(parts, registry=f"dir:{tmp_path}/tenants")
+    config, over_tcp, containers = examples("fpmux.json.5")
+    config.update(over_tcp | containers, registry=f"dir:{tmp_path}/tenants")
     config["pools"]["default"]["php"] = {"memory_limit": "128M"}
     (tenant,) = examples("fpmux-tenant.5")
     tenant["params"]["DBPASS"]["file"] = str(secret)
