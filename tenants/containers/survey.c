@@ -98,11 +98,11 @@ static bool make_wanted(struct wanted_set *set, const struct config *config,
 
 /* ---- What the engine says ---- */
 
-static struct image *find_image(struct image_set *images, const char *name) {
-    for (size_t i = 0; i < images->count; i++)
-        if (strcmp(images->items[i].name, name) == 0)
-            return &images->items[i];
-    return NULL;
+static bool is_first_with_its_image(const struct wanted_set *wanted, size_t index) {
+    for (size_t i = 0; i < index; i++)
+        if (strcmp(wanted->items[i].image, wanted->items[index].image) == 0)
+            return false;
+    return true;
 }
 
 static enum engine_result load_image(struct image *image, struct engine *engine,
@@ -128,7 +128,7 @@ static enum engine_result load_images(struct image_set *images, const struct wan
     if (images->items == NULL)
         abort();
     for (size_t i = 0; result == ENGINE_OK && i < wanted->count; i++) {
-        if (find_image(images, wanted->items[i].image) != NULL)
+        if (!is_first_with_its_image(wanted, i))
             continue;
         struct image *image = &images->items[images->count];
         image->name = strdup(wanted->items[i].image);
