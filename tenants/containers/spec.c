@@ -226,18 +226,46 @@ static const struct host_mount *find_cover(const struct host_mounts *mounts, con
     return cover;
 }
 
-/* A directory below one that is mounted alike already is there. */
 static void need_directory(struct host_mounts *mounts, const char *path, bool is_read_only) {
-    const struct host_mount *cover = find_cover(mounts, path);
+    size_t length = strlen(path);
 
-    if (cover != NULL && cover->is_read_only == is_read_only)
-        return;
     if (mounts->count == MOUNTS_MAX)
         return; /* the engine names what is missing */
-    mounts->items[mounts->count].path = strdup(path);
+    while (length > 1 && path[length - 1] == '/')
+        length--;
+    mounts->items[mounts->count].path = strndup(path, length);
     if (mounts->items[mounts->count].path == NULL)
         abort();
     mounts->items[mounts->count++].is_read_only = is_read_only;
+}
+
+/* The outer ones before the inner ones; of the same, the one that is written to first. */
+static int compare_mounts(const void *one, const void *other) {
+    const struct host_mount *a = one;
+    const struct host_mount *b = other;
+    size_t length_a = strlen(a->path);
+    size_t length_b = strlen(b->path);
+    int order = length_a != length_b ? (length_a > length_b) - (length_a < length_b)
+                                     : strcmp(a->path, b->path);
+
+    return order != 0 ? order : a->is_read_only - b->is_read_only;
+}
+
+/* A directory below one that is mounted alike already is there, and none can be mounted twice. */
+static void drop_covered(struct host_mounts *mounts) {
+    struct host_mounts kept = {.count = 0};
+
+    qsort(mounts->items, mounts->count, sizeof *mounts->items, compare_mounts);
+    for (size_t i = 0; i < mounts->count; i++) {
+        const struct host_mount *mount = &mounts->items[i];
+        const struct host_mount *cover = find_cover(&kept, mount->path);
+        if (cover != NULL &&
+            (cover->is_read_only == mount->is_read_only || strcmp(cover->path, mount->path) == 0))
+            free(mount->path);
+        else
+            kept.items[kept.count++] = *mount;
+    }
+    *mounts = kept;
 }
 
 static void collect_directories(struct host_mounts *mounts, const struct config *config,
@@ -255,6 +283,7 @@ static void collect_directories(struct host_mounts *mounts, const struct config 
     for (size_t i = 0; i < config->containers->mounts.shim.count; i++)
         need_directory(mounts, config->containers->mounts.shim.items[i], true);
     free(ledger);
+    drop_covered(mounts);
 }
 
 /* Sockets of the daemon's own outside of what is mounted are for the inside alone. */
