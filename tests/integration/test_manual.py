@@ -104,6 +104,7 @@ def test_verbs_are_in_the_manual():
                                         *keys_of("tenants/containers_config.c")}))
 def test_key_of_the_configuration_is_explained(key):
     assert key in explained("fpmux.json.5")
+    assert f'"{key}":' in (SOURCE / "tenants/examples/fpmux.json").read_text()
 
 
 def schema_keys(node):
@@ -126,6 +127,12 @@ def test_names_of_the_first_script_are_in_the_manual():
 @pytest.mark.parametrize("key", sorted({*keys_of("tenants/tenant.c"), *schema_keys(SCHEMA)}))
 def test_key_of_a_tenant_is_explained(key):
     assert key in explained("fpmux-tenant.5")
+
+
+@pytest.mark.parametrize("key", sorted(set(keys_of("tenants/tenant.c")) - {"token"}))
+def test_key_of_a_tenant_is_in_the_example(key):
+    """All but the token, which the example's own socket makes needless."""
+    assert f'"{key}":' in (SOURCE / "tenants/examples/centro1.json").read_text()
 
 
 def test_reserved_names_are_listed():

@@ -30,6 +30,8 @@ def test_examples_satisfy_the_schema(name):
     {},
     {"token": {"file": "/x"}, "hosts": ["A.b"], "params": {"DBHOST": ""}},
     {"php": {"precision": 14, "memory_limit": "1M", "display_errors": False}},
+    {"container": {"image": "a/b:1", "memory_bytes": 16777216},
+     "cron": {"every_seconds": 1, "command": ["a", "b c"], "seconds": 1}},
     {"plan": {"suspended": "stop", "requests_per_month": 0}, "limits": {"queue_seconds": 0.5}},
 ])
 def test_good_tenants_satisfy_the_schema(tenant):
@@ -66,6 +68,15 @@ def test_good_tenants_satisfy_the_schema(tenant):
     {"plan": {"cpu_seconds_per_month": -1}},
     {"labels": {"a": 1}},
     {"container": "x"},
+    {"container": {"image": "-x"}},
+    {"container": {"memory_bytes": 1000}},
+    {"container": {"networks": []}},
+    {"cron": {"every_seconds": 60}},
+    {"cron": {"command": ["true"]}},
+    {"cron": {"every_seconds": 0, "command": ["true"]}},
+    {"cron": {"every_seconds": 60, "command": []}},
+    {"cron": {"every_seconds": 60, "command": "true"}},
+    {"cron": {"every_seconds": 60, "command": ["true"], "seconds": 0.5}},
 ], ids=json.dumps)
 def test_mistakes_are_refused_by_the_schema(tenant):
     assert not VALIDATOR.is_valid(tenant)

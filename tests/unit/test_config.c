@@ -134,6 +134,14 @@ static void test_example_has_every_key(void **state) {
     assert_string_equal(config->pages, "/etc/fpmux/pages");
     assert_int_equal(config->containers->proxy_port, 8080);
     assert_string_equal(config->containers->images.php_fpm, "fpmux/php-fpm");
+    assert_string_equal(config->containers->fallback, "/index.php");
+    assert_string_equal(config->containers->proxy_address, "0.0.0.0");
+    assert_string_equal(config->containers->trusted_proxies.items[0], "10.0.0.5");
+    assert_string_equal(containers_config_pool_image(config->containers, "default"),
+                        "fpmux/php-fpm");
+    assert_string_equal(config->containers->mounts.fpm.items[0], "/moodledata");
+    assert_string_equal(config->containers->mounts.shim.items[0], "/run/secrets");
+    assert_string_equal(config->containers->networks.items[0], "databases");
     config_free(config);
 }
 
