@@ -10,7 +10,9 @@ struct entry {
     UT_hash_handle hh;
     int64_t delay_ms; /* before the next try */
     int64_t next_ms;  /* not before */
-    int64_t tried_ms;
+    int64_t tried_ms; /* the last time */
+    bool was_tried;
+    bool has_worked; /* the last time, at first */
     char name[];
 };
 
@@ -66,32 +68,33 @@ bool backoff_allows(const struct backoff *backoff, const char *name, int64_t now
     return entry == NULL || now_ms >= entry->next_ms;
 }
 
-static void lengthen(struct entry *entry, int64_t now_ms) {
-    entry->delay_ms = entry->delay_ms == 0 ? FIRST_MS : entry->delay_ms * 2;
+/* Until delay_ms it may only have been waiting, dead; who is heard of a minute later did work. */
+static bool has_lasted(const struct entry *entry, int64_t now_ms) {
+    return entry->has_worked && now_ms - entry->tried_ms >= entry->delay_ms + LASTING_MS;
+}
+
+static void note(struct entry *entry, int64_t now_ms, bool has_worked) {
+    bool is_new = !entry->was_tried || has_lasted(entry, now_ms);
+
+    if (is_new)
+        entry->delay_ms = has_worked ? 0 : FIRST_MS;
+    else
+        entry->delay_ms = entry->delay_ms == 0 ? FIRST_MS : entry->delay_ms * 2;
     if (entry->delay_ms > LAST_MS)
         entry->delay_ms = LAST_MS;
     entry->next_ms = now_ms + entry->delay_ms;
+    entry->tried_ms = now_ms;
+    entry->was_tried = true;
+    entry->has_worked = has_worked;
 }
 
 void backoff_note_failure(struct backoff *backoff, const char *name, int64_t now_ms) {
-    struct entry *entry = find_or_add(backoff, name);
-
-    lengthen(entry, now_ms);
-    entry->tried_ms = now_ms;
+    note(find_or_add(backoff, name), now_ms, false);
 }
 
 /* A success soon after another one means that it did not last: the next has to wait, too. */
 void backoff_note_success(struct backoff *backoff, const char *name, int64_t now_ms) {
-    struct entry *entry = find_or_add(backoff, name);
-    bool has_lasted = entry->tried_ms == 0 || now_ms - entry->tried_ms >= LASTING_MS;
-
-    if (has_lasted) {
-        entry->delay_ms = 0;
-        entry->next_ms = 0;
-    } else {
-        lengthen(entry, now_ms);
-    }
-    entry->tried_ms = now_ms;
+    note(find_or_add(backoff, name), now_ms, true);
 }
 
 void backoff_forget(struct backoff *backoff, const char *name) {

@@ -1,5 +1,5 @@
 /* When something that failed is tried again: after 1 s, 2 s, 4 s, up to a minute. Who worked for a
- * minute has its failures forgotten. Pure: the time is an argument. */
+ * minute beyond that has its failures forgotten. Pure: the time is an argument. */
 #ifndef FPMUX_TENANTS_CONTAINERS_BACKOFF_H
 #define FPMUX_TENANTS_CONTAINERS_BACKOFF_H
 

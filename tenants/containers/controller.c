@@ -185,13 +185,14 @@ static void hold_back(struct loop *loop, struct plan *plan) {
     plan->count = kept;
 }
 
+/* Who only has to be started did run before; what was made anew has no past. */
 static void settle(struct loop *loop, const struct outcome *outcome) {
     if (outcome->has_failed)
         backoff_note_failure(loop->backoff, outcome->title, now_ms());
-    else if (outcome->kind == CHANGE_REMOVE)
-        backoff_forget(loop->backoff, outcome->title);
     else if (outcome->kind == CHANGE_START)
         backoff_note_success(loop->backoff, outcome->title, now_ms());
+    else
+        backoff_forget(loop->backoff, outcome->title);
 }
 
 static void end_pass(struct loop *loop) {
