@@ -11,7 +11,7 @@ import pytest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 from support import engine as engines  # noqa: E402  (the path comes first)
-from support.containers import System  # noqa: E402
+from support.system import System  # noqa: E402
 from support.programs import Place  # noqa: E402
 
 

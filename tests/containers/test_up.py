@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from support.containers import System
+from support.system import System
 from support.programs import wait_until
 
 
