@@ -84,7 +84,9 @@ static void note_outage(struct cron *cron, const struct command_result *result) 
     pthread_mutex_lock(&cron->mutex);
     bool is_new = strcmp(result->error.text, cron->outage.text) != 0;
     bool is_over = result->has_ended && cron->outage.text[0] != '\0';
-    cron->outage = result->has_ended ? (struct error){""} : result->error;
+    cron->outage = result->error;
+    if (result->has_ended) /* the error then is the command's own affair */
+        cron->outage.text[0] = '\0';
     pthread_mutex_unlock(&cron->mutex);
     if (is_over)
         log_notice("cron: commands run again");
