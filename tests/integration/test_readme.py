@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 
 import pytest
@@ -110,19 +111,49 @@ def test_every_snippet_of_a_server_is_tried():
     assert {language: len(blocks(language)) for language in tried} == tried
 
 
+def write_registry(home):
+    """The README's configuration and organisation; returns the former, to be written."""
+    config, tenant = (json.loads(text) for text in blocks("json")[:2])
+    (home / "tenants").mkdir()
+    (home / "secret").write_text("x\n")
+    (home / "secret").chmod(0o640)
+    config["registry"] = f"dir:{home}/tenants"
+    tenant["params"]["DBPASS"]["file"] = str(home / "secret")
+    (home / "tenants" / "centro1.json").write_text(json.dumps(tenant))
+    return config
+
+
+def run(program, home, config, *words):
+    (home / "fpmux.json").write_text(json.dumps(config))
+    return subprocess.run([build_directory() / program, "--config", home / "fpmux.json", *words],
+                          capture_output=True, text=True, check=False, timeout=30)
+
+
 def test_configuration_and_organisation_pass_the_check(tmp_path):
-    config, tenant = (json.loads(text) for text in blocks("json"))
-    (tmp_path / "tenants").mkdir()
-    (tmp_path / "secret").write_text("x\n")
-    (tmp_path / "secret").chmod(0o640)
-    config["registry"] = f"dir:{tmp_path}/tenants"
-    tenant["params"]["DBPASS"]["file"] = str(tmp_path / "secret")
-    (tmp_path / "tenants" / "centro1.json").write_text(json.dumps(tenant))
-    (tmp_path / "fpmux.json").write_text(json.dumps(config))
-    done = subprocess.run([build_directory() / "fpmux", "--config", tmp_path / "fpmux.json",
-                           "--check"], capture_output=True, text=True, check=False, timeout=30)
+    done = run("fpmux", tmp_path, write_registry(tmp_path), "--check")
     assert done.returncode == 0, done
     assert "1 tenants, 0 in error" in done.stdout
+
+
+def test_section_of_the_containers_fits_the_organisation(tmp_path):
+    """The one warning but for directories that are not here is the one that the text tells of."""
+    (section,) = blocks("json")[2:]
+    config = {**write_registry(tmp_path), **json.loads(f"{{{section}}}")}
+    done = run("fpmuxctl", tmp_path, config, "check", "--json")
+    assert done.returncode == 0, done
+    messages = [row["message"] for row in json.loads(done.stdout)["findings"]]
+    assert ["container itself" in text for text in messages
+            if "is not a directory" not in text] == [True]
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd here")
+def test_unit_of_watch_is_one_that_systemd_takes(tmp_path):
+    (unit,) = blocks("systemd")
+    path = tmp_path / "fpmux-watch.service"
+    path.write_text(unit.replace("/usr/local/bin/fpmuxctl", str(build_directory() / "fpmuxctl")))
+    done = subprocess.run(["systemd-analyze", "verify", "--recursive-errors=no", path],
+                          capture_output=True, text=True, check=False, timeout=30)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_pool_of_fpm_is_one_that_fpm_takes(tmp_path):
