@@ -62,7 +62,8 @@ int dock_open(struct dock *dock, struct cli *cli, const char *const *units) {
     dock->stop = dock_catch_signals();
     dock->engine = engine_open(dock->config->containers->engine, dock->stop, &error);
     if (dock->engine == NULL)
-        return cli_fail(cli, EX_UNAVAILABLE, "%s", error.text);
+        return dock_fail(dock, atomic_load(dock->stop) ? ENGINE_INTERRUPTED : ENGINE_UNREACHABLE,
+                         &error);
     dock->scope.units = units;
     for (; code == EX_OK && units != NULL && units[dock->scope.count] != NULL; dock->scope.count++)
         code = check_unit(dock, units[dock->scope.count]);

@@ -76,7 +76,8 @@ static void *work(void *context) {
         engine_open(phase->rollout->config->containers->engine, phase->rollout->stop, &error);
 
     if (engine == NULL) {
-        note_unreachable(phase, &error);
+        if (!atomic_load(phase->rollout->stop))
+            note_unreachable(phase, &error);
         return NULL;
     }
     while (may_go_on(phase)) {
