@@ -19,6 +19,10 @@ bool cli_wants_json(const struct cli *cli);
 /* The configuration, read at the first call; a wrong one ends the program with EX_CONFIG (78). */
 const struct config *cli_config(struct cli *cli);
 
+/* The next cli_config() reads the configuration anew. What was borrowed from the last one is gone.
+ */
+void cli_forget_config(struct cli *cli);
+
 /* The registry as it is now, loaded; the caller's to close. EX_OK, or the exit code of a failure
  * that was told. */
 int cli_load_registry(struct cli *cli, struct registry **registry);

@@ -57,6 +57,11 @@ const struct config *cli_config(struct cli *cli) {
     return cli->config;
 }
 
+void cli_forget_config(struct cli *cli) {
+    config_free(cli->config);
+    cli->config = NULL;
+}
+
 int cli_load_registry(struct cli *cli, struct registry **registry) {
     const struct config *config = cli_config(cli);
     struct error error;

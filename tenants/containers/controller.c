@@ -352,20 +352,22 @@ static void turn(struct loop *loop, struct pollfd fds[3]) {
 int controller_run(const struct controller *controller, struct error *error) {
     struct loop loop = {.controller = controller, .has_news = true, .next_retry = NEVER};
 
-    loop.events = events_open(controller->config, controller->stop, error);
+    loop.events = events_open(controller->config, error);
     if (loop.events == NULL)
         return -1;
     loop.backoff = backoff_new();
     loop.pass_fd = eventfd(0, EFD_CLOEXEC);
-    while (!atomic_load(controller->stop)) {
+    int64_t wanted_ms = 0;
+    while (!atomic_load(controller->stop) && wanted_ms != CONTROLLER_LEAVE) {
         struct pollfd fds[] = {
             {.fd = registry_watch_fd(controller->registry), .events = POLLIN},
             {.fd = events_fd(loop.events), .events = POLLIN},
             {.fd = loop.pass_fd, .events = POLLIN},
         };
-        if (poll(fds, 3, how_long(&loop, controller->on_turn(controller->context))) < 0)
+        if (poll(fds, 3, how_long(&loop, wanted_ms)) < 0)
             memset(fds, 0, sizeof fds);
         turn(&loop, fds);
+        wanted_ms = controller->on_turn(controller->context);
     }
     if (loop.pass.is_running)
         end_pass(&loop);

@@ -12,6 +12,9 @@
 #include "tenants/error.h"
 #include "tenants/registry.h"
 
+/* on_turn wants the loop to end; what is being carried out is finished first. */
+enum { CONTROLLER_LEAVE = -2 };
+
 struct controller {
     const struct config *config;
     struct registry *registry; /* loaded; nobody else touches it meanwhile */
@@ -19,12 +22,13 @@ struct controller {
     /* The engine's view of a tenant's container, when something happened to it and once a minute.
      * All calls are made on the thread that runs the loop. */
     void (*on_inspect)(void *context, const cJSON *inspect);
-    /* Once a turn; returns in how many ms it wants the next one at the latest, -1: whenever. */
+    /* Once a turn. Returns in how many ms it wants the next one at the latest (-1: whenever), or
+     * CONTROLLER_LEAVE. */
     int64_t (*on_turn)(void *context);
     void *context;
 };
 
-/* Runs until *stop. 0, or -1 when it can't begin. */
+/* Runs until *stop, or until on_turn leaves. 0, or -1 when it can't begin. */
 int controller_run(const struct controller *controller, struct error *error);
 
 #endif

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,7 +17,7 @@
 
 struct events {
     const struct config *config;
-    const atomic_bool *stop;
+    atomic_bool is_closing;
     int fd;
     pthread_t thread;
     pthread_mutex_t lock; /* of what follows */
@@ -89,7 +90,8 @@ static void wait_a_moment(void) {
 /* Each (re)connection is told as "away": between two there may have been anything. */
 static void follow(struct events *events, const char *path) {
     struct error error;
-    struct engine *engine = engine_open(events->config->containers->engine, events->stop, &error);
+    struct engine *engine =
+        engine_open(events->config->containers->engine, &events->is_closing, &error);
 
     if (engine == NULL) {
         wait_a_moment();
@@ -98,7 +100,7 @@ static void follow(struct events *events, const char *path) {
     note_away(events);
     engine_follow(engine, path, on_event, events, &error);
     engine_close(engine);
-    if (!atomic_load(events->stop))
+    if (!atomic_load(&events->is_closing))
         note_away(events);
 }
 
@@ -106,7 +108,7 @@ static void *run(void *context) {
     struct events *events = context;
     char *path = events_path(events->config);
 
-    while (!atomic_load(events->stop))
+    while (!atomic_load(&events->is_closing))
         follow(events, path);
     free(path);
     return NULL;
@@ -114,13 +116,13 @@ static void *run(void *context) {
 
 /* ---- Its owner ---- */
 
-struct events *events_open(const struct config *config, const atomic_bool *stop,
-                           struct error *error) {
+struct events *events_open(const struct config *config, struct error *error) {
     struct events *events = calloc(1, sizeof *events);
 
     if (events == NULL)
         abort();
-    *events = (struct events){.config = config, .stop = stop, .lock = PTHREAD_MUTEX_INITIALIZER};
+    events->config = config;
+    pthread_mutex_init(&events->lock, NULL);
     events->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     int code = events->fd < 0 ? errno : pthread_create(&events->thread, NULL, run, events);
     if (code == 0)
@@ -135,7 +137,9 @@ struct events *events_open(const struct config *config, const atomic_bool *stop,
 void events_close(struct events *events) {
     if (events == NULL)
         return;
+    atomic_store(&events->is_closing, true);
     pthread_join(events->thread, NULL);
+    pthread_mutex_destroy(&events->lock);
     close(events->fd);
     string_list_deinit(&events->containers);
     free(events);

@@ -4,7 +4,6 @@
 #ifndef FPMUX_TENANTS_CONTAINERS_EVENTS_H
 #define FPMUX_TENANTS_CONTAINERS_EVENTS_H
 
-#include <stdatomic.h>
 #include <stdbool.h>
 
 #include "tenants/config.h"
@@ -13,12 +12,9 @@
 
 struct events;
 
-/* Starts the thread. stop is watched by it; borrowed for the lifetime. NULL when there is no
- * thread or descriptor to be had. */
-struct events *events_open(const struct config *config, const atomic_bool *stop,
-                           struct error *error);
-/* *stop is true already. NULL is allowed. */
-void events_close(struct events *events);
+/* Starts the thread. NULL when there is no thread or descriptor to be had. */
+struct events *events_open(const struct config *config, struct error *error);
+void events_close(struct events *events); /* takes up to a second; NULL is allowed */
 
 /* Readable when there is news. */
 int events_fd(const struct events *events);

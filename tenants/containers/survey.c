@@ -28,6 +28,19 @@ static bool check_directory(const char *path, const char *key, struct stat *stat
     return true;
 }
 
+/* The sockets' directory may belong to the group of web servers on the host; this one is the
+ * daemon's own. */
+static bool check_ledger_directory(const struct config *config, struct stat *status,
+                                   struct error *error) {
+    char *path = strdup(strchr(config->ledger, ':') + 1);
+
+    if (path == NULL)
+        abort();
+    bool is_there = check_directory(dirname(path), "ledger", status, error);
+    free(path);
+    return is_there;
+}
+
 bool survey_check_config(const struct config *config, struct error *error) {
     const struct containers_config *containers = config->containers;
     struct stat status;
@@ -76,10 +89,13 @@ static bool make_wanted(struct wanted_set *set, const struct config *config,
     char path[PATH_MAX];
     char dir[PATH_MAX];
     struct stat sockets;
+    struct stat state;
 
-    if (!survey_check_config(config, error))
+    if (!survey_check_config(config, error) ||
+        !check_directory(config->tenant_sockets, "tenant_sockets", &sockets, error) ||
+        !check_ledger_directory(config, &state, error))
         return false;
-    if (realpath(config->path, path) == NULL || stat(config->tenant_sockets, &sockets) != 0) {
+    if (realpath(config->path, path) == NULL) {
         error_set(error, "%s: %s", config->path, strerror(errno));
         return false;
     }
@@ -87,7 +103,7 @@ static bool make_wanted(struct wanted_set *set, const struct config *config,
         return false;
     memcpy(dir, path, sizeof dir);
     const struct surroundings around = {.shim_uid = sockets.st_uid,
-                                        .shim_gid = sockets.st_gid,
+                                        .shim_gid = state.st_gid,
                                         .config_path = path,
                                         .config_dir = dirname(dir),
                                         .config_digest = hash,

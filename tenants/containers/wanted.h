@@ -26,8 +26,8 @@ enum role role_find(const char *name);
 
 /* What is not in the configuration but decides too. */
 struct surroundings {
-    uid_t shim_uid; /* owner of tenant_sockets: who the daemon runs as */
-    gid_t shim_gid;
+    uid_t shim_uid;            /* who the daemon runs as: the owner of tenant_sockets, */
+    gid_t shim_gid;            /* and the group of the ledger's directory */
     const char *config_dir;    /* absolute, of the configuration's file */
     const char *config_path;   /* absolute */
     const char *config_digest; /* of what the daemon reads; a change starts the shim anew */
