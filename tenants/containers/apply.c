@@ -176,18 +176,17 @@ static bool has_name(const struct change *change, const char *name) {
 static enum engine_result create_beside(const struct apply *apply, const struct change *change,
                                         char **id, bool *is_next, struct error *error) {
     const char *name = change->wanted->name;
+    enum engine_result result = ENGINE_OK;
     char next[PATH_BYTES];
 
     snprintf(next, sizeof next, "%s" NEXT_SUFFIX, name);
     *is_next = has_name(change, name);
     if (!*is_next)
         return create(apply, change->wanted, name, id, error);
-    if (has_name(change, next)) /* both are stale: the one that was to be next goes at once */
-        for (size_t i = 0; i < change->stale_count; i++)
-            if (strcmp(change->stale[i]->name, next) == 0 &&
-                take_away(apply, change->stale[i], error) != ENGINE_OK)
-                return ENGINE_REFUSED;
-    return create(apply, change->wanted, next, id, error);
+    for (size_t i = 0; result == ENGINE_OK && i < change->stale_count; i++)
+        if (strcmp(change->stale[i]->name, next) == 0) /* is stale, too: it goes at once */
+            result = take_away(apply, change->stale[i], error);
+    return result == ENGINE_OK ? create(apply, change->wanted, next, id, error) : result;
 }
 
 /* The new one runs: the others go when it answers. */
@@ -260,9 +259,10 @@ enum engine_result apply_change(const struct apply *apply, const struct change *
 
 /* ---- Networks ---- */
 
-/* ENGINE_MISSING when there is none; a network of that name that is not ours is refused. */
+/* ENGINE_MISSING when there is none of that name. */
 static enum engine_result find_network(const struct apply *apply,
-                                       const struct wanted_network *network, struct error *error) {
+                                       const struct wanted_network *network, bool *is_ours,
+                                       struct error *error) {
     char path[PATH_BYTES];
     cJSON *reply = NULL;
 
@@ -270,13 +270,7 @@ static enum engine_result find_network(const struct apply *apply,
     enum engine_result result = engine_call(apply->engine, "GET", path, NULL, &reply, error);
     const char *system = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(
         cJSON_GetObjectItemCaseSensitive(reply, "Labels"), LABEL_SYSTEM));
-    if (result == ENGINE_OK &&
-        (system == NULL || strcmp(system, apply->config->containers->name) != 0)) {
-        error_set(error,
-                  "a network %s is there that is not fpmux's; remove it, or set containers.name",
-                  network->name);
-        result = ENGINE_REFUSED;
-    }
+    *is_ours = system != NULL && strcmp(system, apply->config->containers->name) == 0;
     cJSON_Delete(reply);
     return result;
 }
@@ -296,32 +290,53 @@ static enum engine_result make_network(const struct apply *apply,
     return result == ENGINE_CONFLICT ? ENGINE_OK : result; /* somebody else made it just now */
 }
 
+static enum engine_result need_network(const struct apply *apply,
+                                       const struct wanted_network *network, struct error *error) {
+    bool is_ours;
+    enum engine_result result = find_network(apply, network, &is_ours, error);
+
+    if (result == ENGINE_MISSING)
+        return make_network(apply, network, error);
+    if (result != ENGINE_OK || is_ours)
+        return result;
+    error_set(error, "a network %s is there that is not fpmux's; remove it, or set containers.name",
+              network->name);
+    return ENGINE_REFUSED;
+}
+
 enum engine_result apply_networks(const struct apply *apply, struct error *error) {
     struct wanted_network networks[WANTED_NETWORKS];
     enum engine_result result = ENGINE_OK;
 
     wanted_networks(apply->config, networks);
-    for (int i = 0; result == ENGINE_OK && i < WANTED_NETWORKS; i++) {
-        result = find_network(apply, &networks[i], error);
-        if (result == ENGINE_MISSING)
-            result = make_network(apply, &networks[i], error);
-    }
+    for (int i = 0; result == ENGINE_OK && i < WANTED_NETWORKS; i++)
+        result = need_network(apply, &networks[i], error);
     wanted_networks_deinit(networks);
     return result;
+}
+
+static enum engine_result remove_network(const struct apply *apply,
+                                         const struct wanted_network *network,
+                                         struct error *error) {
+    char path[PATH_BYTES];
+    bool is_ours;
+    enum engine_result result = find_network(apply, network, &is_ours, error);
+
+    if (result == ENGINE_OK && is_ours) {
+        snprintf(path, sizeof path, "/networks/%s", network->name);
+        result = engine_call(apply->engine, "DELETE", path, NULL, NULL, error);
+    }
+    bool is_used = result == ENGINE_REFUSED && strstr(error->text, "active endpoints") != NULL;
+    return result == ENGINE_MISSING || is_used ? ENGINE_OK : result;
 }
 
 enum engine_result apply_remove_networks(const struct apply *apply, struct error *error) {
     struct wanted_network networks[WANTED_NETWORKS];
     enum engine_result result = ENGINE_OK;
-    char path[PATH_BYTES];
 
     wanted_networks(apply->config, networks);
-    for (int i = 0; i < WANTED_NETWORKS && result != ENGINE_UNREACHABLE; i++) {
-        if (find_network(apply, &networks[i], error) != ENGINE_OK)
-            continue;
-        snprintf(path, sizeof path, "/networks/%s", networks[i].name);
-        result = engine_call(apply->engine, "DELETE", path, NULL, NULL, error);
-    }
+    for (int i = 0; result == ENGINE_OK && i < WANTED_NETWORKS; i++)
+        result = remove_network(apply, &networks[i], error);
     wanted_networks_deinit(networks);
-    return result == ENGINE_UNREACHABLE ? result : ENGINE_OK;
+    return result;
 }
