@@ -3,6 +3,7 @@ our own. Tests that only look share one system; those that change it have their 
 
 FPMUX_BUILD names the build tree of fpmuxctl (default build/dev)."""
 
+import contextlib
 import pathlib
 import sys
 
@@ -26,23 +27,29 @@ def session_place():
 def engine(session_place):
     """With the images of this source."""
     found = engines.find(session_place)
-    with System(session_place, found) as system:
+    with contextlib.ExitStack() as stack:
+        stack.callback(found.stop)
+        system = System(session_place, found)
         took = engines.make_images(found, system.build / "fpmuxctl", system.config_path)
-    print(f"images made in {took:.1f} s")
-    yield found
-    found.stop()
+        print(f"images made in {took:.1f} s")
+        if found.is_own:
+            found.stop()
+            stack.enter_context(engines.network_of_our_own())
+            found.start()
+        yield found
 
 
-@pytest.fixture(scope="session")
-def own_engine(engine, session_place):
+@pytest.fixture(scope="module")
+def own_engine(engine, place, tmp_path_factory):
     """One that may be killed."""
     if engine.is_own:
         yield engine
         return
-    own = engines.OwnEngine(session_place, session_place / "own", is_beside=True).start()
-    engines.copy_images(engine, own)
-    yield own
-    own.stop()
+    with engines.network_of_our_own(), contextlib.ExitStack() as stack:
+        own = engines.OwnEngine(place, tmp_path_factory.mktemp("images")).start()
+        stack.callback(own.stop)
+        engines.copy_images(engine, own)
+        yield own
 
 
 @pytest.fixture(scope="module")

@@ -3,11 +3,12 @@ is stopped, and only engines of our own are killed by tests.
 
     engine.py     says why no engine can be had on this machine, and exits with 1 then"""
 
+import contextlib
+import ctypes
 import fcntl
 import json
 import os
 import pathlib
-import re
 import signal
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from support.programs import Place, wait_until  # noqa: E402  (the path comes fi
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
 IMAGES = ("fpmux/apache", "fpmux/php-fpm", "fpmux/shim", "fpmux/proxy", "fpmux/mariadb")
 START_S = 60
+CLONE_NEWNET = 0x40000000
 
 
 class NoEngine(Exception):
@@ -62,40 +64,58 @@ class Engine:
         """Nothing: it was here before."""
 
 
+@contextlib.contextmanager
+def network_of_our_own():
+    """Whatever this thread starts meanwhile sees a network with nothing but a loopback in it. What
+    an engine does there to the packet filter, the host and its engine never notice."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    outside = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        assert libc.unshare(CLONE_NEWNET) == 0, os.strerror(ctypes.get_errno())
+        subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+        yield
+    finally:
+        assert libc.setns(outside, CLONE_NEWNET) == 0, os.strerror(ctypes.get_errno())
+        os.close(outside)
+
+
 class OwnEngine(Engine):
-    """dockerd in a session of its own. Beside another engine it leaves the rules of the kernel's
-    packet filter alone, which engines share: its ports are served by docker-proxy."""
+    """dockerd in a session of its own. To run containers it wants a network of our own; to build
+    images it needs the host's, and leaves that as it is."""
 
     is_own = True
+    TO_BUILD = ("--iptables=false", "--ip-forward=false")
 
-    def __init__(self, place, data_root, is_beside=False):
+    def __init__(self, place, data_root):
         self.home = place.fresh("engine")
         super().__init__(f"unix://{self.home}/docker.sock")
-        self.log_path = self.home / "engine.log"
+        self.log_path = self.home / "dockerd.txt"
         self.data_root = data_root
-        self.options = ["--bridge", "none"]
-        if is_beside:
-            self.options += ["--iptables=false", "--ip-forward=false"]
         self.process = None
-        data_root.mkdir(parents=True, exist_ok=True)
-        self.lock = open(f"{data_root}.lock", "w", encoding="ascii")  # held while it is used
+        self.options = ()
+        self.lock = None  # held while the images are used
 
-    def start(self):
+    def start(self, *options):
+        self.data_root.mkdir(parents=True, exist_ok=True)
+        self.lock = open(f"{self.data_root}.lock", "w", encoding="ascii")
         try:
             fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise NoEngine(f"{self.data_root} is in use by another demo or test") from None
+        self.options = options
+        return self.start_again()
+
+    def start_again(self):
         with open(self.log_path, "ab") as log:
             try:
                 self.process = subprocess.Popen(
                     ["dockerd", "--host", self.host, "--data-root", str(self.data_root),
                      "--exec-root", f"{self.home}/exec", "--pidfile", f"{self.home}/pid",
-                     *self.options],
+                     "--bridge", "none", *self.options],
                     stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
             except FileNotFoundError:
                 raise NoEngine("no dockerd; install the package docker.io") from None
-        wait_until(self._is_up, lambda: f"the engine; its log:\n{self.log_path.read_text()}",
-                   START_S, 0.05)
+        wait_until(self._is_up, lambda: f"the engine; see {self.log_path}", START_S, 0.05)
         return self
 
     def _is_up(self):
@@ -104,22 +124,41 @@ class OwnEngine(Engine):
             raise NoEngine(f"dockerd can't run here: {lines[-1] if lines else 'it said nothing'}")
         return self.answers()
 
-    def _leftovers(self):
-        """containerd and what it started; they outlive a dockerd that was killed."""
-        pattern = re.compile(re.escape(str(self.home)).encode())
+    def _processes(self, name):
+        """Those of that name that our dockerd started, also after it is gone."""
+        home = os.fsencode(self.home)
         for path in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
             try:
                 words = path.read_bytes()
             except OSError:
                 continue
-            if pattern.search(words) and b"container" in words.split(b"\0")[0]:
+            if home in words and words.split(b"\0")[0].split(b"/")[-1].startswith(name):
                 yield int(path.parent.name)
 
     def kill(self):
-        """kill -9 to dockerd alone; containers run on."""
+        """kill -9 to dockerd alone; its containerd goes with it, containers run on. Where nobody
+        reaps orphans, the next dockerd would take the dead containerd for alive."""
         self.process.kill()
         self.process.wait()
+        wait_until(lambda: b"containerd" not in map(self._name, self._processes(b"containerd")),
+                   "containerd gone")
         (self.home / "pid").unlink(missing_ok=True)
+        (self.home / "exec/containerd/containerd.pid").unlink(missing_ok=True)
+
+    def _unmount(self):
+        """What a killed dockerd had mounted for its containers."""
+        with open("/proc/self/mounts", encoding="utf-8") as mounts:
+            targets = [line.split()[1] for line in mounts]
+        for target in reversed(targets):
+            if target.startswith((f"{self.data_root}/", f"{self.home}/")):
+                subprocess.run(["umount", "--lazy", target], check=False)
+
+    @staticmethod
+    def _name(pid):
+        try:
+            return pathlib.Path(f"/proc/{pid}/comm").read_bytes().strip()
+        except OSError:
+            return b""
 
     def stop(self):
         if self.process is None:
@@ -128,13 +167,14 @@ class OwnEngine(Engine):
             self.process.send_signal(signal.SIGTERM)
             self.process.wait(START_S)
         self.process = None
-        for pid in list(self._leftovers()):
+        for pid in list(self._processes(b"containerd")):
             os.kill(pid, signal.SIGKILL)
+        self._unmount()
         self.lock.close()
 
 
 def find(place):
-    """The engine that runs, else one of our own. Its images stay in build/engine."""
+    """The engine that runs, else one of our own, which can build. Its images stay in build/engine."""
     running = Engine(os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock"))
     try:
         if running.answers():
@@ -143,7 +183,7 @@ def find(place):
         raise NoEngine("no docker command; install the package docker.io") from None
     if os.geteuid() != 0:
         raise NoEngine("none runs, and only root can start one")
-    return OwnEngine(place, SOURCE / "build" / "engine").start()
+    return OwnEngine(place, SOURCE / "build" / "engine").start(*OwnEngine.TO_BUILD)
 
 
 def make_images(engine, fpmuxctl, config_path):
