@@ -89,8 +89,10 @@ static int with_networks(struct dock *dock,
 static int bring_up(struct dock *dock) {
     struct survey survey;
     struct error error;
-    int code = with_networks(dock, apply_networks);
 
+    if (!survey_check_directories(dock->config, &error))
+        return cli_fail(dock->cli, EX_CONFIG, "%s", error.text);
+    int code = with_networks(dock, apply_networks);
     if (code == EX_OK && hosts_publish(dock->config, dock->registry, &error) < 0)
         code = cli_fail(dock->cli, EX_CANTCREAT, "%s", error.text);
     if (code == EX_OK)

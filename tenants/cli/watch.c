@@ -78,6 +78,8 @@ static int watch(struct dock *dock, bool *begins_anew) {
                                           .context = &watching};
     int lock;
 
+    if (!survey_check_directories(dock->config, &error))
+        return cli_fail(dock->cli, EX_CONFIG, "%s", error.text);
     if (lock_take(dock->config, "watch", false, &lock, &error) != LOCK_TAKEN)
         return cli_fail(dock->cli, EX_TEMPFAIL, "%s: is watch running already?", error.text);
     if (stat(dock->config->path, &watching.config_file) != 0)

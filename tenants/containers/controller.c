@@ -21,7 +21,7 @@
 #include "tenants/log.h"
 
 enum {
-    LOOK_MS = 60000, /* between two looks that nobody asked for */
+    LOOK_MS = 20000, /* between two looks that nobody asked for */
     PAUSE_MS = 300,  /* after a pass: what happens at once is one pass */
     AWAY_MS = 1000,  /* between two tries to reach the engine, or the lock */
     STOP_MS = 1000,  /* a signal may come just before poll() */

@@ -42,10 +42,7 @@ static bool check_ledger_directory(const struct config *config, struct stat *sta
 }
 
 bool survey_check_config(const struct config *config, struct error *error) {
-    const struct containers_config *containers = config->containers;
-    struct stat status;
-
-    if (containers == NULL) {
+    if (config->containers == NULL) {
         error_set(error, "%s has no section \"containers\"; fpmux.json(5) tells what is in it",
                   config->path);
         return false;
@@ -56,11 +53,21 @@ bool survey_check_config(const struct config *config, struct error *error) {
                   config->path);
         return false;
     }
-    if (!check_directory(config->tenant_sockets, "tenant_sockets", &status, error) ||
-        !check_directory(containers->code, "containers.code", &status, error))
+    return true;
+}
+
+bool survey_check_directories(const struct config *config, struct error *error) {
+    const struct containers_config *containers = config->containers;
+    struct stat status;
+
+    if (!check_directory(containers->code, "containers.code", &status, error))
         return false;
     for (size_t i = 0; i < containers->mounts.fpm.count; i++)
         if (!check_directory(containers->mounts.fpm.items[i], "containers.mounts.fpm", &status,
+                             error))
+            return false;
+    for (size_t i = 0; i < containers->mounts.shim.count; i++)
+        if (!check_directory(containers->mounts.shim.items[i], "containers.mounts.shim", &status,
                              error))
             return false;
     return true;

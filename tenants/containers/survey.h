@@ -32,8 +32,10 @@ enum survey_result survey_take(struct survey *survey, struct engine *engine,
                                const struct plan_scope *scope, time_t now, struct error *error);
 void survey_deinit(struct survey *survey);
 
-/* Whether containers can be run at all with this configuration, and with these directories of the
- * host. */
+/* Whether the configuration is one for containers. */
 bool survey_check_config(const struct config *config, struct error *error);
+
+/* Whether what containers are to mount is there: for who is about to start some. */
+bool survey_check_directories(const struct config *config, struct error *error);
 
 #endif
