@@ -102,7 +102,8 @@ static uint64_t version_of(const struct stat *status) {
     clock_gettime(CLOCK_REALTIME, &now);
     if (changed + ticks_ns > nanoseconds(now))
         return 0;
-    uint64_t version = mix(changed, nanoseconds(status->st_mtim));
+    /* From 0: both times are the same for most files, and would cancel each other out. */
+    uint64_t version = mix(mix(0, changed), nanoseconds(status->st_mtim));
     return mix(mix(version, (uint64_t)status->st_size), status->st_ino) | 1;
 }
 
