@@ -27,6 +27,10 @@ void cli_forget_config(struct cli *cli);
  * that was told. */
 int cli_load_registry(struct cli *cli, struct registry **registry);
 
+/* Tells why the registry has no such tenant: EX_DATAERR when it is the file that is in error, else
+ * EX_NOINPUT. */
+int cli_no_tenant(const struct cli *cli, const struct registry *registry, const char *id);
+
 /* "fpmuxctl VERB: text" on standard error; returns code, so that a verb can return cli_fail(…). */
 int cli_fail(const struct cli *cli, int code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

@@ -47,7 +47,7 @@ static int check_unit(const struct dock *dock, const char *unit) {
     actual_deinit(&actual);
     if (is_there)
         return EX_OK;
-    return cli_fail(dock->cli, EX_NOINPUT, "no tenant %s, and no container of one", unit);
+    return cli_no_tenant(dock->cli, dock->registry, unit);
 }
 
 int dock_open(struct dock *dock, struct cli *cli, const char *const *units) {
@@ -90,6 +90,26 @@ int dock_take_lock(struct dock *dock) {
     if (result == LOCK_FAILED)
         return cli_fail(dock->cli, EX_NOPERM, "%s", error.text);
     return EX_OK;
+}
+
+struct telling {
+    const struct dock *dock;
+    int code;
+};
+
+static void tell_unclear(void *context, const char *id, const char *text) {
+    struct telling *telling = context;
+    const struct dock *dock = telling->dock;
+
+    if (plan_scope_has(&dock->scope, ROLE_TENANT, id))
+        telling->code = cli_fail(dock->cli, EX_DATAERR, "left as it is: %s", text);
+}
+
+int dock_tell_unclear(const struct dock *dock) {
+    struct telling telling = {.dock = dock, .code = EX_OK};
+
+    registry_each_error(dock->registry, tell_unclear, &telling);
+    return telling.code;
 }
 
 void dock_drop_lock(struct dock *dock) {

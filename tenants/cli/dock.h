@@ -29,6 +29,10 @@ struct dock {
 int dock_open(struct dock *dock, struct cli *cli, const char *const *units);
 void dock_close(struct dock *dock);
 
+/* Names the tenants in scope whose files are in error, and whose containers are therefore left as
+ * they are. EX_OK when there are none, else EX_DATAERR. */
+int dock_tell_unclear(const struct dock *dock);
+
 /* Waits until no other fpmuxctl changes containers of this system. */
 int dock_take_lock(struct dock *dock);
 void dock_drop_lock(struct dock *dock);

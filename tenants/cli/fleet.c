@@ -59,29 +59,12 @@ static void add_job(struct fleet *fleet, const struct tenant *tenant) {
     fleet->jobs = grown;
 }
 
-struct error_search {
-    const char *id;
-    struct error error;
-};
-
-static void note_error(void *context, const char *id, const char *text) {
-    struct error_search *search = context;
-
-    if (strcmp(id, search->id) == 0)
-        error_set(&search->error, "%s", text);
-}
-
 int fleet_add(struct fleet *fleet, const struct registry *registry, const char *id,
               const struct fleet_choice *choice) {
-    struct error_search search = {.id = id};
     const struct tenant *tenant = registry_find(registry, id, strlen(id));
 
-    if (tenant == NULL) {
-        registry_each_error(registry, note_error, &search);
-        if (search.error.text[0] != '\0')
-            return cli_fail(fleet->cli, EX_DATAERR, "%s", search.error.text);
-        return cli_fail(fleet->cli, EX_NOINPUT, "no tenant \"%s\"", id);
-    }
+    if (tenant == NULL)
+        return cli_no_tenant(fleet->cli, registry, id);
     if (!choice->with_suspended && wanted_is_suspended(tenant, time(NULL)))
         return cli_fail(fleet->cli, EX_NOPERM, "%s is suspended or not paid", id);
     add_job(fleet, tenant);

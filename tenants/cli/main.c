@@ -76,6 +76,27 @@ int cli_load_registry(struct cli *cli, struct registry **registry) {
     return cli_fail(cli, EX_IOERR, "%s", error.text);
 }
 
+struct error_search {
+    const char *id;
+    struct error error;
+};
+
+static void note_error(void *context, const char *id, const char *text) {
+    struct error_search *search = context;
+
+    if (strcmp(id, search->id) == 0)
+        error_set(&search->error, "%s", text);
+}
+
+int cli_no_tenant(const struct cli *cli, const struct registry *registry, const char *id) {
+    struct error_search search = {.id = id};
+
+    registry_each_error(registry, note_error, &search);
+    if (search.error.text[0] != '\0')
+        return cli_fail(cli, EX_DATAERR, "%s", search.error.text);
+    return cli_fail(cli, EX_NOINPUT, "no tenant \"%s\"", id);
+}
+
 static void print_verb_help(const struct verb *verb, FILE *out) {
     fprintf(out, "usage: fpmuxctl %s", verb->help);
 }

@@ -87,7 +87,8 @@ int verb_plan(struct cli *cli, int argc, char **argv) {
             print_json(&survey.plan);
         else
             print_text(&survey.plan);
-        if (is_detailed && survey.plan.count > 0)
+        code = dock_tell_unclear(&dock);
+        if (code == EX_OK && is_detailed && survey.plan.count > 0)
             code = EX_CHANGES;
         survey_deinit(&survey);
     }

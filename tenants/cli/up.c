@@ -103,9 +103,10 @@ static int bring_up(struct dock *dock) {
     size_t count = survey.plan.count;
     code = carry_out(dock, &survey.plan);
     survey_deinit(&survey);
-    if (code == EX_OK)
-        printf("%zu changed, %zu were as they should be\n", count, unchanged);
-    return code;
+    if (code != EX_OK)
+        return code;
+    printf("%zu changed, %zu were as they should be\n", count, unchanged);
+    return dock_tell_unclear(dock);
 }
 
 int verb_up(struct cli *cli, int argc, char **argv) {

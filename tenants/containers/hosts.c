@@ -90,7 +90,8 @@ int hosts_publish(const struct config *config, const struct registry *registry,
     publishing.result = publishing.dir < 0 ? -1 : 0;
     if (publishing.dir >= 0) {
         registry_each(registry, add_hosts, &publishing);
-        remove_strangers(&publishing);
+        if (registry_error_count(registry) == 0) /* or it may be the host of who can't be read */
+            remove_strangers(&publishing);
         close(publishing.dir);
     }
     free(path);

@@ -168,7 +168,8 @@ void plan_make(struct plan *plan, const struct wanted_set *wanted, const struct 
             plan_wanted(plan, &wanted->items[i], actual, images);
     for (size_t i = 0; i < actual->count; i++) {
         const struct actual *item = &actual->items[i];
-        if (item->is_ours && plan_scope_has(scope, item->role, item->unit) &&
+        bool is_unclear = item->role == ROLE_TENANT && wanted_is_unclear(wanted, item->unit);
+        if (item->is_ours && plan_scope_has(scope, item->role, item->unit) && !is_unclear &&
             wanted_find(wanted, item->role, item->unit) == NULL)
             plan_removal(plan, item);
     }

@@ -3,7 +3,8 @@
  *
  * A change leads from any state to the wanted one, also from what an interrupted run left behind:
  * a container that is as it should be is kept, whatever it is called; it is started unless it
- * runs; all others of the same tenant (or pool, or role) are stale and are removed. */
+ * runs; all others of the same tenant (or pool, or role) are stale and are removed. Only who
+ * is not in the registry loses his container: a slip of the hand in his file is no farewell. */
 #ifndef FPMUX_TENANTS_CONTAINERS_PLAN_H
 #define FPMUX_TENANTS_CONTAINERS_PLAN_H
 

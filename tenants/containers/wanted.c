@@ -148,6 +148,13 @@ static void add_tenant(void *context, struct tenant *tenant) {
     seal(wanted);
 }
 
+static void add_unclear(void *context, const char *id, const char *text) {
+    struct making *making = context;
+
+    (void)text;
+    append(&making->set->unclear, copy(id));
+}
+
 /* Whether the shim serves is seen at the socket of any of its tenants. */
 static void share_socket(struct wanted_set *set) {
     struct wanted *shim = (struct wanted *)wanted_find(set, ROLE_SHIM, "");
@@ -168,6 +175,7 @@ void wanted_make(struct wanted_set *set, const struct config *config,
     add_shim(&making);
     add_proxy(&making);
     registry_each(registry, add_tenant, &making);
+    registry_each_error(registry, add_unclear, &making);
     share_socket(set);
 }
 
@@ -184,6 +192,7 @@ void wanted_deinit(struct wanted_set *set) {
         free(wanted->host);
     }
     free(set->items);
+    string_list_deinit(&set->unclear);
     *set = (struct wanted_set){0};
 }
 
@@ -192,6 +201,13 @@ const struct wanted *wanted_find(const struct wanted_set *set, enum role role, c
         if (set->items[i].role == role && strcmp(set->items[i].id, id) == 0)
             return &set->items[i];
     return NULL;
+}
+
+bool wanted_is_unclear(const struct wanted_set *set, const char *id) {
+    for (size_t i = 0; i < set->unclear.count; i++)
+        if (strcmp(set->unclear.items[i], id) == 0)
+            return true;
+    return false;
 }
 
 /* ---- Networks ---- */

@@ -56,6 +56,7 @@ struct wanted {
 struct wanted_set {
     struct wanted *items; /* by role; tenants by id */
     size_t count;
+    struct string_list unclear; /* ids whose files are in error: what they want is not known */
 };
 
 /* A network that all of it needs. */
@@ -72,6 +73,9 @@ void wanted_deinit(struct wanted_set *set);
 
 /* Borrowed, or NULL. */
 const struct wanted *wanted_find(const struct wanted_set *set, enum role role, const char *id);
+
+/* Whether that tenant's file is in error: its container, if there is one, is left as it is. */
+bool wanted_is_unclear(const struct wanted_set *set, const char *id);
 
 void wanted_networks(const struct config *config, struct wanted_network networks[WANTED_NETWORKS]);
 void wanted_networks_deinit(struct wanted_network networks[WANTED_NETWORKS]);

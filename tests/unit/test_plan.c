@@ -423,6 +423,23 @@ static void test_scope_names_what_is_looked_at(void **state) {
     }
 }
 
+static void test_one_whose_file_is_in_error_keeps_its_container(void **state) {
+    char *unclear[] = {name_fpm, other};
+    struct world world;
+
+    (void)state;
+    init_world(&world);
+    world.wanted_set.unclear = (struct string_list){.items = unclear, .count = 2};
+    have(&world, ROLE_TENANT, other, name_a);
+    have(&world, ROLE_TENANT, "gone", name_b);
+    have(&world, ROLE_FPM, name_fpm, name_fpm); /* a pool of that name is not meant */
+    make(&world);
+    assert_int_equal(world.plan.count, 2);
+    assert_string_equal(world.plan.items[0].name, name_b);
+    assert_string_equal(world.plan.items[1].name, name_fpm);
+    plan_deinit(&world.plan);
+}
+
 static void test_removal_takes_all_of_ours_in_scope_and_nothing_else(void **state) {
     static const char *const only_a[] = {"a"};
     const struct plan_scope scope = {.units = only_a, .count = 1};
@@ -490,6 +507,7 @@ int main(void) {
         cmocka_unit_test(test_changes_are_in_the_order_of_wanted_and_removals_last),
         cmocka_unit_test(test_units_of_different_roles_are_not_taken_for_each_other),
         cmocka_unit_test(test_scope_names_what_is_looked_at),
+        cmocka_unit_test(test_one_whose_file_is_in_error_keeps_its_container),
         cmocka_unit_test(test_removal_takes_all_of_ours_in_scope_and_nothing_else),
         cmocka_unit_test(test_titles_are_what_the_operator_calls_it),
     };
