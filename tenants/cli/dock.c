@@ -43,7 +43,8 @@ static int check_unit(const struct dock *dock, const char *unit) {
     if (result != ENGINE_OK)
         return dock_fail(dock, result, &error);
     for (size_t i = 0; i < actual.count; i++)
-        is_there |= actual.items[i].is_ours && strcmp(actual.items[i].unit, unit) == 0;
+        is_there |= actual.items[i].is_ours && actual.items[i].role == ROLE_TENANT &&
+                    strcmp(actual.items[i].unit, unit) == 0;
     actual_deinit(&actual);
     if (is_there)
         return EX_OK;

@@ -112,6 +112,10 @@ enum engine_result actual_load(struct actual_set *set, struct engine *engine, co
     enum engine_result result =
         engine_call(engine, "GET", "/containers/json?all=1", NULL, &list, error);
 
+    if (result == ENGINE_OK && !cJSON_IsArray(list)) {
+        error_set(error, "GET /containers/json: the answer is no list of containers");
+        result = ENGINE_REFUSED;
+    }
     if (result == ENGINE_OK)
         actual_read(set, list, system);
     cJSON_Delete(list);

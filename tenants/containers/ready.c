@@ -2,6 +2,7 @@
 
 #include <curl/curl.h>
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,7 +15,7 @@
 #include "tenants/containers/spec.h"
 #include "tenants/containers_config.h"
 
-enum { PROBE_MS = 2000, PAUSE_MS = 100, URL_BYTES = 256, PATH_BYTES = 512 };
+enum { PROBE_MS = 2000, COMMAND_MS = 5000, PAUSE_MS = 100, URL_BYTES = 256, PATH_BYTES = 512 };
 
 static int64_t now_ms(void) {
     struct timespec now;
@@ -112,6 +113,22 @@ static bool answers_socket(const char *path) {
     return is_connected;
 }
 
+/* Reads what a command says until it ends; false when that takes too long. */
+static bool drain(const struct ready *ready, int fd) {
+    struct pollfd output = {.fd = fd, .events = POLLIN};
+    int64_t end = now_ms() + COMMAND_MS;
+    char bytes[256];
+    ssize_t count = 1;
+
+    while (count > 0) {
+        if (now_ms() >= end || (ready->stop != NULL && atomic_load(ready->stop)))
+            return false;
+        if (poll(&output, 1, PAUSE_MS) == 1)
+            count = read(fd, bytes, sizeof bytes);
+    }
+    return count == 0;
+}
+
 /* The socket is in a volume, where only the container sees it, and for its client alone. */
 static bool answers_fpm(const struct ready *ready, const struct wanted *wanted, const char *id) {
     const struct pool_config *pool = config_find_pool(ready->config, wanted->id);
@@ -121,7 +138,6 @@ static bool answers_fpm(const struct ready *ready, const struct wanted *wanted, 
         NULL};
     struct error ignored;
     char *exec_id;
-    char bytes[256];
     int code = -1;
     int fd;
 
@@ -129,10 +145,9 @@ static bool answers_fpm(const struct ready *ready, const struct wanted *wanted, 
     if (engine_exec(ready->engine, id, wanted->client, command, &fd, &exec_id, &ignored) !=
         ENGINE_OK)
         return false;
-    while (read(fd, bytes, sizeof bytes) > 0)
-        ;
+    if (drain(ready, fd))
+        engine_exec_exit_code(ready->engine, exec_id, &code, &ignored);
     close(fd);
-    engine_exec_exit_code(ready->engine, exec_id, &code, &ignored);
     free(exec_id);
     return code == 0;
 }

@@ -41,6 +41,34 @@ static bool check_ledger_directory(const struct config *config, struct stat *sta
     return is_there;
 }
 
+/* The directory of a pool's socket is a volume of its own. NULL: no unix socket. */
+static const char *socket_path(const struct pool_config *pool) {
+    return strncmp(pool->address, "unix:", 5) == 0 ? pool->address + 5 : NULL;
+}
+
+static bool share_directory(const char *one, const char *other) {
+    size_t length = (size_t)(strrchr(one, '/') - one);
+
+    return length == (size_t)(strrchr(other, '/') - other) && strncmp(one, other, length) == 0;
+}
+
+static bool check_pools(const struct config *config, struct error *error) {
+    for (size_t i = 0; i < config->pool_count; i++) {
+        const char *path = socket_path(&config->pools[i]);
+        for (size_t k = 0; path != NULL && k < i; k++) {
+            const char *other = socket_path(&config->pools[k]);
+            if (other == NULL || !share_directory(path, other))
+                continue;
+            error_set(error,
+                      "%s: the sockets of the pools \"%s\" and \"%s\" are in the same directory "
+                      "(%s, %s); with containers each needs one of its own",
+                      config->path, config->pools[k].name, config->pools[i].name, other, path);
+            return false;
+        }
+    }
+    return true;
+}
+
 bool survey_check_config(const struct config *config, struct error *error) {
     if (config->containers == NULL) {
         error_set(error, "%s has no section \"containers\"; fpmux.json(5) tells what is in it",
@@ -53,14 +81,15 @@ bool survey_check_config(const struct config *config, struct error *error) {
                   config->path);
         return false;
     }
-    return true;
+    return check_pools(config, error);
 }
 
 bool survey_check_directories(const struct config *config, struct error *error) {
     const struct containers_config *containers = config->containers;
     struct stat status;
 
-    if (!check_directory(containers->code, "containers.code", &status, error))
+    if (!check_directory(config->tenant_sockets, "tenant_sockets", &status, error) ||
+        !check_directory(containers->code, "containers.code", &status, error))
         return false;
     for (size_t i = 0; i < containers->mounts.fpm.count; i++)
         if (!check_directory(containers->mounts.fpm.items[i], "containers.mounts.fpm", &status,
