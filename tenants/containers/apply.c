@@ -206,6 +206,20 @@ static enum engine_result hand_over(const struct apply *apply, const struct chan
 }
 
 static enum engine_result bring_up(const struct apply *apply, const struct change *change,
+                                   const struct ready *ready, struct error *error);
+
+/* An engine that was killed while it started a container may never be able to start it again. */
+static enum engine_result make_anew(const struct apply *apply, const struct change *change,
+                                    const struct ready *ready, struct error *error) {
+    struct change anew = *change;
+    enum engine_result result = take_away(apply, change->kept, error);
+
+    anew.kind = CHANGE_CREATE;
+    anew.kept = NULL;
+    return result == ENGINE_OK ? bring_up(apply, &anew, ready, error) : result;
+}
+
+static enum engine_result bring_up(const struct apply *apply, const struct change *change,
                                    const struct ready *ready, struct error *error) {
     const struct wanted *wanted = change->wanted;
     bool is_tenant = wanted->role == ROLE_TENANT;
@@ -219,8 +233,13 @@ static enum engine_result bring_up(const struct apply *apply, const struct chang
     if (result == ENGINE_OK && id == NULL)
         result = is_tenant ? create_beside(apply, change, &id, &is_misnamed, error)
                            : create(apply, wanted, wanted->name, &id, error);
-    if (result == ENGINE_OK && change->kind != CHANGE_FINISH)
+    if (result == ENGINE_OK && change->kind != CHANGE_FINISH) {
         result = start(apply, wanted, id, is_paused, error);
+        if (result == ENGINE_REFUSED && change->kind == CHANGE_START) {
+            free(id);
+            return make_anew(apply, change, ready, error);
+        }
+    }
     if (result == ENGINE_OK && is_tenant)
         result = hand_over(apply, change, ready, id, error);
     if (result == ENGINE_OK && is_misnamed)

@@ -124,26 +124,28 @@ class OwnEngine(Engine):
             raise NoEngine(f"dockerd can't run here: {lines[-1] if lines else 'it said nothing'}")
         return self.answers()
 
-    def _processes(self, name):
-        """Those of that name that our dockerd started, also after it is gone."""
-        home = os.fsencode(self.home)
-        for path in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
+    def _has_containerd(self):
+        for path in pathlib.Path("/proc").glob("[0-9]*"):
             try:
-                words = path.read_bytes()
+                if (path / "comm").read_bytes() == b"containerd\n" and \
+                        os.fsencode(self.home) in (path / "cmdline").read_bytes():
+                    return True
             except OSError:
                 continue
-            if home in words and words.split(b"\0")[0].split(b"/")[-1].startswith(name):
-                yield int(path.parent.name)
+        return False
 
     def kill(self):
         """kill -9 to dockerd alone; its containerd goes with it, containers run on. Where nobody
         reaps orphans, the next dockerd would take the dead containerd for alive."""
         self.process.kill()
         self.process.wait()
-        wait_until(lambda: b"containerd" not in map(self._name, self._processes(b"containerd")),
-                   "containerd gone")
+        wait_until(lambda: not self._has_containerd(), "containerd gone")
         (self.home / "pid").unlink(missing_ok=True)
         (self.home / "exec/containerd/containerd.pid").unlink(missing_ok=True)
+
+    def spoil(self, container):
+        """It can't be started any more, as if the start before had been cut off."""
+        (self.home / "exec/containerd/daemon/io.containerd.runtime.v2.task/moby" / container).mkdir()
 
     def _unmount(self):
         """What a killed dockerd had mounted for its containers."""
@@ -153,22 +155,14 @@ class OwnEngine(Engine):
             if target.startswith((f"{self.data_root}/", f"{self.home}/")):
                 subprocess.run(["umount", "--lazy", target], check=False)
 
-    @staticmethod
-    def _name(pid):
-        try:
-            return pathlib.Path(f"/proc/{pid}/comm").read_bytes().strip()
-        except OSError:
-            return b""
-
     def stop(self):
         if self.process is None:
             return
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-            self.process.wait(START_S)
+        if self.process.poll() is not None:
+            self.start_again()  # who but an engine ends its containers
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait(START_S)
         self.process = None
-        for pid in list(self._processes(b"containerd")):
-            os.kill(pid, signal.SIGKILL)
         self._unmount()
         self.lock.close()
 
