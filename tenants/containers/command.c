@@ -10,8 +10,11 @@
 #include "tenants/containers/engine.h"
 #include "tenants/containers_config.h"
 
+enum { SILENCE_MS = 30000 }; /* of the runner; more than any load explains */
+
 static const char RUNNER[] = "/usr/bin/fpmux-exec";
-static const char USER[] = "www-data"; /* whom the workers of php-fpm run as */
+static const char RUNNER_USER_NAME[] = "root"; /* of the container: out of the command's reach */
+static const char USER[] = "www-data";         /* whom the workers of php-fpm run as */
 
 /* ---- The environment ---- */
 
@@ -118,7 +121,9 @@ static void talk(const struct command_request *request, const char *directory, i
                 &(struct session_request){.environment = &environment,
                                           .command = request->command,
                                           .directory = directory,
+                                          .user = USER,
                                           .limit_ms = request->limit_ms,
+                                          .silence_ms = SILENCE_MS,
                                           .input = request->input,
                                           .urgency = request->urgency,
                                           .on_output = on_output,
@@ -142,7 +147,8 @@ static int connect_runner(const struct command_request *request, struct error *e
         return -1;
     if (asprintf(&container, "%s-fpm-%s", containers->name, request->tenant->pool) < 0)
         abort();
-    enum engine_result result = engine_exec(engine, container, USER, command, &fd, &exec_id, error);
+    enum engine_result result =
+        engine_exec(engine, container, RUNNER_USER_NAME, command, &fd, &exec_id, error);
     if (result == ENGINE_MISSING || result == ENGINE_CONFLICT)
         error_set(error, "the container %s does not run: fpmuxctl up fpm", container);
     engine_close(engine);

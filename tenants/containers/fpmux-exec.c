@@ -6,15 +6,18 @@
  *   fpmuxctl == frames ==> [input] ---> [feed] ---> command and its descendants
  *            <== frames == [output] <---------------
  *
- * The command runs as the same user and is not trusted with the bill: of the runner it has nothing
- * but three pipes, and the runner is not dumpable, which closes its memory and its descriptors in
- * /proc to that user (install it unreadable, mode 0711, and that holds from its first instruction).
+ * The command is not trusted with the bill and with its time limit: the runner is root, and the
+ * command another user, who can neither look into the runner nor stop or kill it. Of the runner it
+ * has nothing but three pipes. Where both are the same user, as in tests, the runner is at least
+ * not dumpable, which closes its memory and its descriptors in /proc.
  *
  * Buffers are fixed. When fpmuxctl does not read, the command's output waits in the command; input
  * is bounded by the window, so the end of standard input is always seen. */
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <poll.h>
+#include <pwd.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -57,6 +60,7 @@ struct request {
     struct words environment;
     struct words command;
     char *directory;
+    char *user;        /* NULL: as the runner */
     uint32_t limit_ms; /* 0: none */
     size_t bytes;
 };
@@ -196,7 +200,7 @@ static void put_exit(struct runner *runner) {
 
 /* What the child reports instead of running the command. */
 struct start_failure {
-    bool is_directory;
+    enum { AT_USER, AT_DIRECTORY, AT_COMMAND } where;
     int code;
 };
 
@@ -207,8 +211,23 @@ struct pipes {
     int failure[2];
 };
 
+/* With its groups, and for good: no capability outlives it. The pipes are given away, too, so that
+ * /dev/stdout can be opened. False with the reason in errno. */
+static bool become_user(const char *name) {
+    const struct passwd *user = getpwnam(name);
+
+    if (user == NULL)
+        errno = ENOENT;
+    if (user == NULL || initgroups(name, user->pw_gid) < 0 || setgid(user->pw_gid) < 0)
+        return false;
+    for (int fd = 0; fd <= STDERR_FILENO; fd++)
+        if (fchown(fd, user->pw_uid, user->pw_gid) < 0)
+            return false;
+    return setuid(user->pw_uid) == 0;
+}
+
 static _Noreturn void become_command(const struct request *request, const struct pipes *pipes) {
-    struct start_failure failure = {.is_directory = true};
+    struct start_failure failure = {.where = AT_USER};
     sigset_t none;
 
     setsid();
@@ -218,8 +237,10 @@ static _Noreturn void become_command(const struct request *request, const struct
     dup2(pipes->input[0], STDIN_FILENO);
     dup2(pipes->output[1], STDOUT_FILENO);
     dup2(pipes->errors[1], STDERR_FILENO); /* all others are closed by execvp() */
-    if (chdir(request->directory) == 0) {
-        failure.is_directory = false;
+    if (request->user == NULL || become_user(request->user))
+        failure.where = AT_DIRECTORY;
+    if (failure.where == AT_DIRECTORY && chdir(request->directory) == 0) {
+        failure.where = AT_COMMAND;
         environ = (char **)request->environment.items; /* whose PATH execvp() searches */
         execvp(request->command.items[0], (char **)request->command.items);
     }
@@ -242,17 +263,27 @@ static void forget_words(struct words *words) {
     words->count = 0;
 }
 
+static bool is_missing(const struct start_failure *failure) {
+    return failure->where == AT_COMMAND && (failure->code == ENOENT || failure->code == ENOTDIR);
+}
+
+static const char *reason_of(const struct start_failure *failure) {
+    if (failure->where == AT_USER && failure->code == ENOENT)
+        return "no such user";
+    return is_missing(failure) ? "command not found" : strerror(failure->code);
+}
+
 static void note_start_failure(struct runner *runner, const struct start_failure *failure) {
     const struct request *request = &runner->request;
     struct outcome *outcome = &runner->outcome;
-    bool is_missing =
-        !failure->is_directory && (failure->code == ENOENT || failure->code == ENOTDIR);
+    const char *const subjects[] = {[AT_USER] = request->user,
+                                    [AT_DIRECTORY] = request->directory,
+                                    [AT_COMMAND] = request->command.items[0]};
 
     outcome->kind = RUNNER_NOT_STARTED;
-    outcome->value = is_missing ? 127 : 126;
-    snprintf(outcome->text, sizeof outcome->text, "%.200s: %s",
-             failure->is_directory ? request->directory : request->command.items[0],
-             is_missing ? "command not found" : strerror(failure->code));
+    outcome->value = is_missing(failure) ? 127 : 126;
+    snprintf(outcome->text, sizeof outcome->text, "%.200s: %s", subjects[failure->where],
+             reason_of(failure));
 }
 
 /* Returns when the command runs, or its child has said why it can't. */
@@ -323,6 +354,8 @@ static void take_request_frame(struct runner *runner, enum runner_frame type,
         add_word(request, &request->command, payload, length);
     else if (type == RUNNER_DIRECTORY && request->directory == NULL)
         request->directory = take_word(request, payload, length);
+    else if (type == RUNNER_USER && request->user == NULL)
+        request->user = take_word(request, payload, length);
     else if (type == RUNNER_LIMIT && length == 4)
         request->limit_ms = get_u32(payload);
     else if (type == RUNNER_START)

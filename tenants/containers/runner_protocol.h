@@ -2,8 +2,8 @@
  * runner's standard input and output. A frame is a type, a length (4 bytes, big endian) and that
  * many bytes.
  *
- *   to the runner      ENVIRONMENT* ARGUMENT+ DIRECTORY LIMIT? START, then INPUT* INPUT_END; STOP
- *                      at any time after START
+ *   to the runner      ENVIRONMENT* ARGUMENT+ DIRECTORY USER? LIMIT? START, then INPUT*
+ *                      INPUT_END; STOP at any time after START
  *   from the runner    OUTPUT, ERRORS, USAGE and CREDIT in any order, at the end USAGE and EXIT
  *
  * The runner's standard input stays open until EXIT came: its end means that fpmuxctl is gone, and
@@ -17,6 +17,7 @@ enum runner_frame {
     RUNNER_ENVIRONMENT = 'e', /* NAME=VALUE */
     RUNNER_ARGUMENT = 'a',    /* in order, the command itself first */
     RUNNER_DIRECTORY = 'd',   /* where the command runs */
+    RUNNER_USER = 'u',        /* name of whom the command runs as; without it, as the runner */
     RUNNER_LIMIT = 'l',       /* ms (4 bytes) until it is stopped; without it, never */
     RUNNER_START = 's',       /* empty */
     RUNNER_INPUT = 'i',       /* for the command's standard input */

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "tenants/containers/runner_protocol.h"
@@ -46,7 +47,15 @@ struct session {
     char words[300];  /* what was said that is no frame */
     size_t words_used;
     uint64_t cpu_ns;
+    int64_t heard_at; /* ms */
 };
+
+static int64_t now_ms(void) {
+    struct timespec time;
+
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (int64_t)time.tv_sec * 1000 + time.tv_nsec / 1000000;
+}
 
 static uint32_t get_u32(const uint8_t *bytes) {
     return (uint32_t)bytes[0] << 24 | (uint32_t)bytes[1] << 16 | (uint32_t)bytes[2] << 8 | bytes[3];
@@ -95,14 +104,17 @@ static void put_words(struct session *session, enum runner_frame type,
 /* The buffer has room for the request, and after it was sent for one chunk of input and a STOP. */
 static void put_request(struct session *session) {
     const struct session_request *request = session->request;
+    const char *user = request->user != NULL ? request->user : "";
     uint8_t limit[4];
 
-    session->output =
-        allocate(words_bytes(request->environment) + words_bytes(request->command) +
-                 strlen(request->directory) + INPUT_CHUNK_BYTES + (size_t)8 * RUNNER_HEADER_BYTES);
+    session->output = allocate(words_bytes(request->environment) + words_bytes(request->command) +
+                               strlen(request->directory) + strlen(user) + INPUT_CHUNK_BYTES +
+                               (size_t)8 * RUNNER_HEADER_BYTES);
     put_words(session, RUNNER_ENVIRONMENT, request->environment);
     put_words(session, RUNNER_ARGUMENT, request->command);
     put_frame(session, RUNNER_DIRECTORY, request->directory, strlen(request->directory));
+    if (request->user != NULL)
+        put_frame(session, RUNNER_USER, user, strlen(user));
     put_u32(limit, request->limit_ms);
     put_frame(session, RUNNER_LIMIT, limit, sizeof limit);
     put_frame(session, RUNNER_START, NULL, 0);
@@ -282,6 +294,7 @@ static void read_runner(struct session *session) {
     uint8_t bytes[READ_BYTES];
     ssize_t length = recv(session->fd, bytes, sizeof bytes, 0);
 
+    session->heard_at = now_ms();
     if (length > 0)
         take_bytes(session, bytes, (size_t)length);
     else if (length == 0 || (errno != EAGAIN && errno != EINTR))
@@ -302,14 +315,29 @@ static void look_at_urgency(struct session *session) {
     }
 }
 
+/* Only while nothing is there to be read: what we leave lying is no silence. */
+static void look_at_silence(struct session *session) {
+    unsigned silence_ms = session->request->silence_ms;
+
+    if (silence_ms == 0 || now_ms() - session->heard_at < silence_ms)
+        return;
+    error_set(&session->result->error,
+              "the runner has said nothing for %g s and is given up: is its container paused, or "
+              "does the engine hang?",
+              silence_ms / 1000.0);
+    session->is_over = true;
+}
+
 static void wait_and_act(struct session *session) {
     struct pollfd fds[] = {
         {.fd = session->fd, .events = (short)(POLLIN | (has_output(session) ? POLLOUT : 0))},
         {.fd = wants_input(session) ? session->request->input : -1, .events = POLLIN},
     };
 
-    if (poll(fds, 2, LOOK_UP_MS) <= 0)
+    if (poll(fds, 2, LOOK_UP_MS) < 0)
         return;
+    if (fds[0].revents == 0)
+        look_at_silence(session);
     if ((fds[0].revents & POLLOUT) != 0)
         write_output(session);
     if ((fds[0].revents & ~POLLOUT) != 0)
@@ -323,6 +351,7 @@ void session_run(int fd, const struct session_request *request, struct session_r
                               .result = result,
                               .fd = fd,
                               .credit = RUNNER_WINDOW,
+                              .heard_at = now_ms(),
                               .frame = allocate(RUNNER_HEADER_BYTES + RUNNER_PAYLOAD_MAX)};
 
     *result = (struct session_result){.end = SESSION_BROKEN};

@@ -23,8 +23,12 @@ struct session_request {
     const struct string_list *environment; /* NAME=VALUE: all that the command gets */
     const struct string_list *command;
     const char *directory;
+    const char *user;  /* whom the command runs as; NULL: as the runner */
     unsigned limit_ms; /* 0: none */
-    int input;         /* read for the command's standard input; -1: that is empty */
+    /* A runner tells what was used every second. One that is not heard for so long is given up:
+     * its container is paused, or the engine hangs. 0: wait for ever. */
+    unsigned silence_ms;
+    int input; /* read for the command's standard input; -1: that is empty */
     const atomic_int *urgency;
 
     /* May block: then the command's output waits. */

@@ -55,7 +55,7 @@ def test_command_gets_the_tenants_parameters_and_nothing_else(fpmux, engine, run
         f"{root}\n"}
     asked = runners.asked[0]
     assert asked.container.name == "test-fpm-default"
-    assert (asked.command, asked.user) == (["/usr/bin/fpmux-exec"], "www-data")
+    assert (asked.command, asked.user) == (["/usr/bin/fpmux-exec"], "root")
     assert "lines" not in str([(call.path, call.body) for call in engine.calls])
 
 

@@ -82,21 +82,49 @@ def test_command_meets_signals_as_any_command_does():
     assert {line.split()[1] for line in ran.output.split(b"\n")[:2]} == {b"0" * 16}
 
 
+LOOK_INTO_THE_RUNNER = """
+import os, signal
+for name in ('fd', 'mem', 'environ'):
+    path = f'/proc/{os.getppid()}/{name}'
+    try:
+        os.listdir(path) if name == 'fd' else open(path, 'rb')
+        print('open', name)
+    except PermissionError:
+        print('closed', name)
+"""
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user")
 def test_command_of_the_same_user_can_not_reach_into_the_runner(place):
     program = shutil.copy(runner.build_directory() / "fpmux-exec", place / "fpmux-exec")
-    os.chmod(program, 0o711)  # as in the image
-    code = ("import os\n"
-            "for name in ('fd', 'mem', 'environ'):\n"
-            "    path = f'/proc/{os.getppid()}/{name}'\n"
-            "    try:\n"
-            "        os.listdir(path) if name == 'fd' else open(path, 'rb')\n"
-            "        print('open', name)\n"
-            "    except PermissionError:\n"
-            "        print('closed', name)\n")
-    ran = run([PYTHON, "-c", code], program=program,
+    os.chmod(program, 0o711)  # not dumpable from its first instruction on
+    ran = run([PYTHON, "-c", LOOK_INTO_THE_RUNNER], program=program,
               popen={"user": 33, "group": 33, "extra_groups": []})
     assert ran.output.split() == [b"closed", b"fd", b"closed", b"mem", b"closed", b"environ"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user")
+def test_command_of_another_user_can_neither_look_into_the_runner_nor_stop_it():
+    ran = run([PYTHON, "-c", LOOK_INTO_THE_RUNNER + """
+for number in (signal.SIGSTOP, signal.SIGKILL):
+    try:
+        os.kill(os.getppid(), number)
+    except PermissionError:
+        print('refused', number.name)
+print(os.getresuid(), os.getresgid(), os.getgroups())
+print([line.split()[1] for line in open('/proc/self/status') if line.startswith('CapEff')])
+open('/dev/stdout')
+"""], user="www-data")
+    assert ran.output.decode().splitlines() == [
+        "closed fd", "closed mem", "closed environ", "refused SIGSTOP", "refused SIGKILL",
+        "(33, 33, 33) (33, 33, 33) [33]", "['" + "0" * 16 + "']"]
+    assert ran.value == 0
+
+
+def test_missing_user_is_told():
+    ran = run(["true"], user="nobody-of-that-name")
+    assert (ran.outcome, ran.value) == (runner.NOT_STARTED, 126)
+    assert ran.text == "nobody-of-that-name: no such user"
 
 
 # ---- Its input and output ----

@@ -16,11 +16,13 @@ def frame(kind, payload=b""):
     return HEADER.pack(kind.encode(), len(payload)) + payload
 
 
-def request(argv, environment=None, directory="/tmp", limit_ms=None):
+def request(argv, environment=None, directory="/tmp", limit_ms=None, user=None):
     environment = {"PATH": os.environ["PATH"]} if environment is None else environment
     words = [frame("e", f"{name}={value}".encode()) for name, value in environment.items()]
     words += [frame("a", os.fsencode(word)) for word in argv]
     words.append(frame("d", os.fsencode(directory)))
+    if user is not None:
+        words.append(frame("u", user.encode()))
     if limit_ms is not None:
         words.append(frame("l", struct.pack(">I", limit_ms)))
     return b"".join(words) + frame("s")

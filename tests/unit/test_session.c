@@ -224,12 +224,13 @@ static void test_command_that_was_not_started_says_why(void **state) {
     assert_string_equal(result.error.text, "php: command not found");
 }
 
-static void test_request_has_words_directory_limit_and_input(void **state) {
+static void test_request_has_words_directory_user_limit_and_input(void **state) {
     static const char expected[] = "e\0\0\0\x09PATH=/bin"
                                    "e\0\0\0\x0aSECRET=a\nb"
                                    "a\0\0\0\x03php"
                                    "a\0\0\0\x02-v"
                                    "d\0\0\0\x04/srv"
+                                   "u\0\0\0\x08www-data"
                                    "l\0\0\0\x04\0\0\x13\x88"
                                    "s\0\0\0\0"
                                    "i\0\0\0\x05hello"
@@ -247,6 +248,7 @@ static void test_request_has_words_directory_limit_and_input(void **state) {
     assert_int_equal(write(input[1], "hello", 5), 5);
     close(input[1]);
     request.input = input[0];
+    request.user = "www-data";
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
     put_exit(&wire, RUNNER_EXITED, 0, "");
     pid_t runner = fork();
@@ -280,6 +282,22 @@ static void test_session_that_is_abandoned_returns(void **state) {
     close(ends[1]);
 }
 
+static void test_runner_that_is_silent_is_given_up(void **state) {
+    struct session_result result;
+    struct heard heard;
+    struct session_request request = make_request(&heard);
+    int ends[2];
+
+    (void)state;
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
+    request.silence_ms = 1;
+    session_run(ends[0], &request, &result);
+    assert_int_equal(result.end, SESSION_BROKEN);
+    assert_non_null(strstr(result.error.text, "is its container paused"));
+    close(ends[0]);
+    close(ends[1]);
+}
+
 #define TEST(name) cmocka_unit_test(name)
 
 int main(void) {
@@ -290,8 +308,9 @@ int main(void) {
         TEST(test_cpu_is_charged_once_and_never_taken_back),
         TEST(test_words_of_the_engine_become_the_reason),
         TEST(test_command_that_was_not_started_says_why),
-        TEST(test_request_has_words_directory_limit_and_input),
+        TEST(test_request_has_words_directory_user_limit_and_input),
         TEST(test_session_that_is_abandoned_returns),
+        TEST(test_runner_that_is_silent_is_given_up),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
