@@ -55,6 +55,7 @@ struct loop {
     const struct controller *controller;
     struct engine *engine; /* NULL: away */
     bool was_away_told;
+    struct error told; /* what all have to wait for; "" when nothing is wrong */
     struct events *events;
     struct backoff *backoff;
     struct pass pass;
@@ -242,6 +243,13 @@ static bool begin_thread(struct loop *loop) {
     return false;
 }
 
+/* It is looked at again and again. */
+static void tell_once(struct loop *loop, const struct error *error) {
+    if (!atomic_load(loop->controller->stop) && strcmp(loop->told.text, error->text) != 0)
+        log_error("%s", error->text);
+    loop->told = *error;
+}
+
 /* False: the engine or something that all need is not as it should be; that was told. */
 static bool look(struct loop *loop, bool with_service) {
     const struct controller *controller = loop->controller;
@@ -259,14 +267,15 @@ static bool look(struct loop *loop, bool with_service) {
         survey = survey_take(&loop->pass.survey, loop->engine, controller->config,
                              controller->registry, &everything, time(NULL), &error);
     if (survey == SURVEY_OK) {
+        loop->told.text[0] = '\0';
         if (with_service)
             inspect_tenants(loop, &loop->pass.survey.actual);
         return true;
     }
     if (result == ENGINE_UNREACHABLE || survey == SURVEY_UNREACHABLE)
         lose_engine(loop, &error);
-    else if (!atomic_load(controller->stop))
-        log_error("%s", error.text);
+    else
+        tell_once(loop, &error);
     return false;
 }
 
