@@ -15,11 +15,14 @@
 #include "tenants/containers_config.h"
 #include "tenants/log.h"
 
+enum { REFUSED_MOMENTS = 40 }; /* 10 s */
+
 struct events {
     const struct config *config;
     atomic_bool is_closing;
     int fd;
     pthread_t thread;
+    bool was_refused;     /* the thread's own */
     pthread_mutex_t lock; /* of what follows */
     struct string_list containers;
     bool was_away;
@@ -81,35 +84,45 @@ static char *events_path(const struct config *config) {
     return path;
 }
 
-static void wait_a_moment(void) {
+static void pause_for(const struct events *events, int moments) {
     static const struct timespec moment = {.tv_nsec = 250000000};
 
-    nanosleep(&moment, NULL);
+    for (; moments > 0 && !atomic_load(&events->is_closing); moments--)
+        nanosleep(&moment, NULL);
 }
 
-/* Each (re)connection is told as "away": between two there may have been anything. */
+/* Each (re)connection is told as "away": between two there may have been anything. An engine that
+ * is there but gives no events, as behind a proxy that lets few calls through, is not pressed. */
 static void follow(struct events *events, const char *path) {
     struct error error;
     struct engine *engine =
         engine_open(events->config->containers->engine, &events->is_closing, &error);
 
-    if (engine == NULL) {
-        wait_a_moment();
+    if (engine == NULL)
         return;
-    }
     note_away(events);
-    engine_follow(engine, path, on_event, events, &error);
+    enum engine_result result = engine_follow(engine, path, on_event, events, &error);
     engine_close(engine);
-    if (!atomic_load(&events->is_closing))
-        note_away(events);
+    if (atomic_load(&events->is_closing))
+        return;
+    note_away(events);
+    if (result == ENGINE_UNREACHABLE)
+        return;
+    if (!events->was_refused)
+        log_error("the engine gives no events: %s; containers are looked at from time to time",
+                  error.text);
+    events->was_refused = true;
+    pause_for(events, REFUSED_MOMENTS);
 }
 
 static void *run(void *context) {
     struct events *events = context;
     char *path = events_path(events->config);
 
-    while (!atomic_load(&events->is_closing))
+    while (!atomic_load(&events->is_closing)) {
         follow(events, path);
+        pause_for(events, 1);
+    }
     free(path);
     return NULL;
 }
