@@ -11,6 +11,7 @@
 #include <uthash.h>
 
 #include "tenants/log.h"
+#include "tenants/process.h"
 
 struct account {
     struct counters_account counters;
@@ -39,46 +40,6 @@ struct meter {
 };
 
 /* ---- What the kernel says ---- */
-
-/* The layout of a clock id is the kernel's interface (include/linux/posix-timers.h): complement of
- * the pid, then "whole process, scheduler's nanoseconds" (2). */
-static bool read_clock(pid_t pid, uint64_t *cpu_ns) {
-    struct timespec time;
-
-    if (clock_gettime((clockid_t)((~(unsigned)pid << 3) | 2U), &time) != 0)
-        return false;
-    *cpu_ns = (uint64_t)time.tv_sec * 1000000000U + (uint64_t)time.tv_nsec;
-    return true;
-}
-
-/* What we need of /proc/PID/stat; see proc(5). */
-struct process_stat {
-    uint64_t start_ticks; /* field 22 */
-    uint64_t children_ns; /* fields 16 and 17, cutime and cstime */
-};
-
-/* Through a descriptor opened once: it stays with the process, so it can't show another's. */
-static bool read_stat(int file, struct process_stat *stat) {
-    char text[1024];
-    ssize_t length = pread(file, text, sizeof text - 1, 0);
-
-    if (length <= 0)
-        return false;
-    text[length] = '\0';
-    char *field = strrchr(text, ')'); /* ends field 2, the name, which may hold anything */
-    uint64_t ticks = 0;
-    for (int number = 3; field != NULL && number <= 22; number++) {
-        field = strchr(field + 1, ' ');
-        if (field == NULL)
-            return false;
-        if (number == 16 || number == 17)
-            ticks += strtoull(field + 1, NULL, 10);
-        if (number == 22)
-            stat->start_ticks = strtoull(field + 1, NULL, 10);
-    }
-    stat->children_ns = ticks * (1000000000U / (uint64_t)sysconf(_SC_CLK_TCK));
-    return field != NULL;
-}
 
 static int open_stat(pid_t pid) {
     char path[32];
@@ -172,7 +133,7 @@ static struct worker *follow(struct meter *meter, pid_t pid, const struct worker
     worker->stat = open_stat(pid);
     struct process_stat stat = {0};
     struct worker_record fresh = {.pid = pid};
-    if (worker->stat >= 0 && read_stat(worker->stat, &stat))
+    if (worker->stat >= 0 && process_read_stat(worker->stat, &stat))
         fresh.start_ticks = stat.start_ticks;
     if (known != NULL) {
         fresh = *known;
@@ -181,7 +142,7 @@ static struct worker *follow(struct meter *meter, pid_t pid, const struct worker
             worker->account = meter->idle;
     } else if (fresh.start_ticks < meter->start_ticks) {
         /* It lived before us: what it burned then is not ours to charge. */
-        read_clock(pid, &fresh.cpu_ns);
+        process_read_clock(pid, &fresh.cpu_ns);
         fresh.children_ns = stat.children_ns;
     }
     fresh.pid = 0;
@@ -233,9 +194,9 @@ void meter_read(struct meter *meter, struct worker *worker, bool with_children) 
     struct process_stat stat;
     uint64_t cpu_ns;
 
-    if (read_clock(worker->pid, &cpu_ns))
+    if (process_read_clock(worker->pid, &cpu_ns))
         charge(meter, worker, &record->cpu_ns, cpu_ns);
-    if (with_children && worker->stat >= 0 && read_stat(worker->stat, &stat))
+    if (with_children && worker->stat >= 0 && process_read_stat(worker->stat, &stat))
         charge(meter, worker, &record->children_ns, stat.children_ns);
 }
 
@@ -262,17 +223,6 @@ void meter_sweep(struct meter *meter) {
 
 /* ---- Lifecycle ---- */
 
-static uint64_t own_start_ticks(void) {
-    struct process_stat stat = {0};
-    int file = open("/proc/self/stat", O_RDONLY | O_CLOEXEC);
-
-    if (file >= 0) {
-        read_stat(file, &stat);
-        close(file);
-    }
-    return stat.start_ticks;
-}
-
 /* Follows the workers of dead predecessors that still live: what they burned since is charged to
  * whom the predecessor had on them. */
 static void adopt_workers(struct meter *meter) {
@@ -283,13 +233,9 @@ static void adopt_workers(struct meter *meter) {
     size_t count = counters_predecessors(meter->counters, records);
     for (size_t i = 0; i < count; i++) {
         struct process_stat stat;
-        int file = open_stat(records[i].pid);
-        if (file < 0)
-            continue;
-        if (records[i].start_ticks != 0 && read_stat(file, &stat) &&
+        if (records[i].start_ticks != 0 && process_find(records[i].pid, &stat) &&
             stat.start_ticks == records[i].start_ticks)
             follow(meter, records[i].pid, &records[i]);
-        close(file);
     }
     free(records);
     meter_sweep(meter);
@@ -297,11 +243,13 @@ static void adopt_workers(struct meter *meter) {
 
 struct meter *meter_new(struct counters *counters) {
     struct meter *meter = calloc(1, sizeof *meter);
+    struct process_stat self;
 
     if (meter == NULL)
         return NULL;
     meter->counters = counters;
-    meter->start_ticks = own_start_ticks();
+    if (process_find(getpid(), &self))
+        meter->start_ticks = self.start_ticks;
     meter->idle = meter_account(meter, COUNTERS_IDLE);
     if (meter->idle == NULL) {
         free(meter);
