@@ -56,11 +56,16 @@ bool process_read_stat(int file, struct process_stat *stat) {
     return process_parse_stat(text, stat);
 }
 
-bool process_find(pid_t pid, struct process_stat *stat) {
+int process_open_stat(pid_t pid) {
     char path[32];
 
     snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
-    int file = open(path, O_RDONLY | O_CLOEXEC);
+    return open(path, O_RDONLY | O_CLOEXEC);
+}
+
+bool process_find(pid_t pid, struct process_stat *stat) {
+    int file = process_open_stat(pid);
+
     if (file < 0)
         return false;
     bool is_there = process_read_stat(file, stat);

@@ -18,7 +18,10 @@ struct process_stat {
 /* The text of such a file. The process's name in it may hold anything. Pure. */
 bool process_parse_stat(const char *text, struct process_stat *stat);
 
-/* file is the open /proc/PID/stat of a process; it stays with that process. */
+/* The /proc/PID/stat of a process, opened; it stays with that process. -1: there is none. */
+int process_open_stat(pid_t pid);
+
+/* file is such a one. False: the process has ended and was reaped. */
 bool process_read_stat(int file, struct process_stat *stat);
 
 /* False: there is no such process, or no /proc. */
