@@ -23,21 +23,34 @@ static bool read_text(const char *path, char text[TEXT_BYTES]) {
     return length > 0;
 }
 
+/* Whether a list "cpu,cpuacct" has that name. */
+static bool has_controller(const char *names, size_t length, const char *wanted) {
+    const char *end = names + length;
+
+    while (names < end) {
+        const char *comma = memchr(names, ',', (size_t)(end - names));
+        size_t one = (size_t)((comma != NULL ? comma : end) - names);
+        if (one == strlen(wanted) && memcmp(names, wanted, one) == 0)
+            return true;
+        names += one + 1;
+    }
+    return false;
+}
+
 /* "4:cpu,cpuacct:/docker/ID" (version 1) or "0::/system.slice/x.service" (version 2). */
 bool cgroup_parse(const char *text, char *path, size_t room) {
     const char *unified = NULL;
 
     for (const char *line = text; line != NULL && *line != '\0';) {
         const char *end = strchrnul(line, '\n');
-        const char *controllers = strchr(line, ':');
-        const char *group = controllers != NULL ? strchr(controllers + 1, ':') : NULL;
-        if (group != NULL && group < end) {
-            int names = (int)(group - controllers - 1);
-            int length = (int)(end - group - 1);
-            if (memmem(controllers, (size_t)names + 1, "cpuacct", 7) != NULL)
-                return snprintf(path, room, ROOT "/%.*s%.*s/cpuacct.usage", names, controllers + 1,
-                                length, group + 1) < (int)room;
-            if (names == 0)
+        const char *names = strchr(line, ':');
+        const char *group = names != NULL ? strchr(names + 1, ':') : NULL;
+        if (group != NULL && group < end && group[1] == '/') {
+            size_t length = (size_t)(group - ++names);
+            if (has_controller(names, length, "cpuacct"))
+                return snprintf(path, room, ROOT "/%.*s%.*s/cpuacct.usage", (int)length, names,
+                                (int)(end - group - 1), group + 1) < (int)room;
+            if (length == 0)
                 unified = group + 1;
         }
         line = *end == '\n' ? end + 1 : NULL;
@@ -69,9 +82,8 @@ bool cgroup_read_cpu(const char *path, uint64_t *cpu_ns) {
 
     if (!read_text(path, text))
         return false;
-    if (strncmp(text, usage, strlen(usage)) == 0)
-        *cpu_ns = strtoull(text + strlen(usage), NULL, 10) * NS_PER_US;
-    else
-        *cpu_ns = strtoull(text, NULL, 10);
-    return true;
+    bool is_version_2 = strncmp(text, usage, strlen(usage)) == 0;
+    const char *digits = is_version_2 ? text + strlen(usage) : text;
+    *cpu_ns = strtoull(digits, NULL, 10) * (is_version_2 ? NS_PER_US : 1);
+    return *digits >= '0' && *digits <= '9';
 }
