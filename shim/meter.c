@@ -1,8 +1,6 @@
 #include "shim/meter.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -10,7 +8,13 @@
 #include <unistd.h>
 #include <uthash.h>
 
+#include "shim/masters.h"
 #include "tenants/log.h"
+#include "tenants/process.h"
+
+/* A process that starts another one and waits for it burns more than this itself (PHP's exec(): 47
+ * to 70 us); the tear-down of a small script burns less (13 to 22 us on the same machine). */
+static const uint64_t CHILD_COSTS_NS = 30000;
 
 struct account {
     struct counters_account counters;
@@ -24,6 +28,11 @@ struct worker {
     int pidfd;               /* pins the process: a reused pid is another pidfd */
     int stat;                /* /proc/PID/stat, or -1 where it can't be read */
     struct account *account; /* who ran on it last */
+    struct master *master;   /* held; or NULL */
+    uint64_t rested_ns;      /* its clock when its last request had ended */
+    uint64_t children_at_ns; /* its clock when its children's time was read */
+    bool is_buried;          /* its end is known to the master */
+    bool was_missed;         /* it ended with a request, before it could be read */
     UT_hash_handle by_pid;
 };
 
@@ -32,60 +41,15 @@ struct meter {
     struct account *accounts; /* uthash by name */
     struct account *idle;
     struct worker *workers; /* uthash by pid */
-    uint64_t start_ticks;   /* when we started, in the unit of /proc/PID/stat */
-    unsigned next_record;   /* where the search for a free record begins */
-    bool is_hour_stuck;     /* a new hour's file could not be made; said once */
-    bool is_table_full;     /* said once */
+    struct masters masters;
+    uint64_t swept_ns;    /* when */
+    uint64_t start_ticks; /* when we started, in the unit of /proc/PID/stat */
+    unsigned next_record; /* where the search for a free record begins */
+    bool is_hour_stuck;   /* a new hour's file could not be made; said once */
+    bool is_table_full;   /* said once */
 };
 
 /* ---- What the kernel says ---- */
-
-/* The layout of a clock id is the kernel's interface (include/linux/posix-timers.h): complement of
- * the pid, then "whole process, scheduler's nanoseconds" (2). */
-static bool read_clock(pid_t pid, uint64_t *cpu_ns) {
-    struct timespec time;
-
-    if (clock_gettime((clockid_t)((~(unsigned)pid << 3) | 2U), &time) != 0)
-        return false;
-    *cpu_ns = (uint64_t)time.tv_sec * 1000000000U + (uint64_t)time.tv_nsec;
-    return true;
-}
-
-/* What we need of /proc/PID/stat; see proc(5). */
-struct process_stat {
-    uint64_t start_ticks; /* field 22 */
-    uint64_t children_ns; /* fields 16 and 17, cutime and cstime */
-};
-
-/* Through a descriptor opened once: it stays with the process, so it can't show another's. */
-static bool read_stat(int file, struct process_stat *stat) {
-    char text[1024];
-    ssize_t length = pread(file, text, sizeof text - 1, 0);
-
-    if (length <= 0)
-        return false;
-    text[length] = '\0';
-    char *field = strrchr(text, ')'); /* ends field 2, the name, which may hold anything */
-    uint64_t ticks = 0;
-    for (int number = 3; field != NULL && number <= 22; number++) {
-        field = strchr(field + 1, ' ');
-        if (field == NULL)
-            return false;
-        if (number == 16 || number == 17)
-            ticks += strtoull(field + 1, NULL, 10);
-        if (number == 22)
-            stat->start_ticks = strtoull(field + 1, NULL, 10);
-    }
-    stat->children_ns = ticks * (1000000000U / (uint64_t)sysconf(_SC_CLK_TCK));
-    return field != NULL;
-}
-
-static int open_stat(pid_t pid) {
-    char path[32];
-
-    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
-    return open(path, O_RDONLY | O_CLOEXEC);
-}
 
 /* Signal 0 is never delivered; EPERM also means that the process lives. */
 static bool is_alive(const struct worker *worker) {
@@ -120,13 +84,30 @@ static struct worker_record *record_of(const struct meter *meter, const struct w
     return &counters_workers(meter->counters)[worker->record];
 }
 
-static void forget(struct meter *meter, struct worker *worker) {
-    record_of(meter, worker)->pid = 0;
+/* Frees it. Its record stays. */
+static void drop(struct meter *meter, struct worker *worker) {
     HASH_DELETE(by_pid, meter->workers, worker);
+    masters_release(worker->master);
     close(worker->pidfd);
     if (worker->stat >= 0)
         close(worker->stat);
     free(worker);
+}
+
+/* It has ended: what it burned since its last reading is with its master. */
+static void bury(struct meter *meter, struct worker *worker) {
+    const struct worker_record *record = record_of(meter, worker);
+
+    if (!worker->is_buried && worker->master != NULL)
+        master_bury(worker->master, record->cpu_ns + record->children_ns,
+                    worker->was_missed ? worker->account : NULL);
+    worker->is_buried = true;
+}
+
+static void forget(struct meter *meter, struct worker *worker) {
+    bury(meter, worker);
+    record_of(meter, worker)->pid = 0;
+    drop(meter, worker);
 }
 
 /* While the name is half written, the record counts as free: a successor that finds it so after a
@@ -154,9 +135,23 @@ static int free_record(struct meter *meter) {
     return -1;
 }
 
+/* The record a worker begins with that no predecessor knew. */
+static struct worker_record fresh_record(const struct meter *meter, pid_t pid,
+                                         const struct process_stat *stat) {
+    struct worker_record record = {.start_ticks = stat->start_ticks};
+
+    if (record.start_ticks < meter->start_ticks) {
+        /* It lived before us: what it burned then is not ours to charge. */
+        process_read_clock(pid, &record.cpu_ns);
+        record.children_ns = stat->children_ns;
+    }
+    return record;
+}
+
 /* Starts to follow a process, with its record as given: of a predecessor, or empty. */
 static struct worker *follow(struct meter *meter, pid_t pid, const struct worker_record *known) {
     struct worker *worker = calloc(1, sizeof *worker);
+    struct process_stat stat = {0};
     int record = free_record(meter);
 
     if (worker == NULL || record < 0) {
@@ -169,26 +164,54 @@ static struct worker *follow(struct meter *meter, pid_t pid, const struct worker
         free(worker);
         return NULL;
     }
-    worker->stat = open_stat(pid);
-    struct process_stat stat = {0};
-    struct worker_record fresh = {.pid = pid};
-    if (worker->stat >= 0 && read_stat(worker->stat, &stat))
-        fresh.start_ticks = stat.start_ticks;
-    if (known != NULL) {
-        fresh = *known;
+    worker->stat = process_open_stat(pid);
+    if (worker->stat >= 0 && process_read_stat(worker->stat, &stat))
+        worker->master = masters_hold(&meter->masters, stat.parent);
+    if (known != NULL)
         worker->account = meter_account(meter, known->account);
-        if (worker->account == NULL)
-            worker->account = meter->idle;
-    } else if (fresh.start_ticks < meter->start_ticks) {
-        /* It lived before us: what it burned then is not ours to charge. */
-        read_clock(pid, &fresh.cpu_ns);
-        fresh.children_ns = stat.children_ns;
-    }
+    if (worker->account == NULL)
+        worker->account = meter->idle;
+    struct worker_record fresh = known != NULL ? *known : fresh_record(meter, pid, &stat);
     fresh.pid = 0;
     *record_of(meter, worker) = fresh;
     name_account(record_of(meter, worker), worker->account, pid);
     HASH_ADD(by_pid, meter->workers, pid, sizeof worker->pid, worker);
     return worker;
+}
+
+/* The record is written before the charge: killed in between, the nanoseconds since the last
+ * reading are lost rather than charged twice. */
+static void charge(struct meter *meter, const struct worker *worker, uint64_t *last,
+                   uint64_t now_ns) {
+    if (now_ns <= *last)
+        return;
+    uint64_t burned = now_ns - *last;
+    *last = now_ns;
+    meter_add(meter, worker->account, COUNTER_CPU_NS, burned);
+}
+
+static bool read_clock(struct meter *meter, struct worker *worker) {
+    uint64_t cpu_ns;
+
+    if (!process_read_clock(worker->pid, &cpu_ns))
+        return false;
+    charge(meter, worker, &record_of(meter, worker)->cpu_ns, cpu_ns);
+    return true;
+}
+
+static void read_children(struct meter *meter, struct worker *worker) {
+    struct worker_record *record = record_of(meter, worker);
+    struct process_stat stat;
+
+    if (worker->stat >= 0 && process_read_stat(worker->stat, &stat))
+        charge(meter, worker, &record->children_ns, stat.children_ns);
+    worker->children_at_ns = record->cpu_ns;
+}
+
+/* Reads the clock, and the children's time if there can be more of it than at that clock. */
+static void catch_up(struct meter *meter, struct worker *worker, uint64_t since_ns) {
+    if (read_clock(meter, worker) && record_of(meter, worker)->cpu_ns - since_ns >= CHILD_COSTS_NS)
+        read_children(meter, worker);
 }
 
 struct worker *meter_worker(struct meter *meter, pid_t pid) {
@@ -208,7 +231,7 @@ struct worker *meter_worker(struct meter *meter, pid_t pid) {
     if (worker == NULL)
         return NULL;
     worker->holders++;
-    meter_read(meter, worker, false);
+    catch_up(meter, worker, worker->rested_ns); /* it may have had a tail, after its connection */
     return worker;
 }
 
@@ -217,61 +240,54 @@ void meter_release(struct worker *worker) {
         worker->holders--;
 }
 
-/* The record is written before the charge: killed in between, the nanoseconds since the last
- * reading are lost rather than charged twice. */
-static void charge(struct meter *meter, const struct worker *worker, uint64_t *last,
-                   uint64_t now_ns) {
-    if (now_ns <= *last)
-        return;
-    uint64_t burned = now_ns - *last;
-    *last = now_ns;
-    meter_add(meter, worker->account, COUNTER_CPU_NS, burned);
-}
-
 void meter_read(struct meter *meter, struct worker *worker, bool with_children) {
-    struct worker_record *record = record_of(meter, worker);
-    struct process_stat stat;
-    uint64_t cpu_ns;
-
-    if (read_clock(worker->pid, &cpu_ns))
-        charge(meter, worker, &record->cpu_ns, cpu_ns);
-    if (with_children && worker->stat >= 0 && read_stat(worker->stat, &stat))
-        charge(meter, worker, &record->children_ns, stat.children_ns);
+    worker->was_missed = !read_clock(meter, worker);
+    worker->rested_ns = record_of(meter, worker)->cpu_ns;
+    if (with_children)
+        read_children(meter, worker);
 }
 
 void meter_assign(struct meter *meter, struct worker *worker, struct account *account) {
     if (worker->account == account)
         return;
-    meter_read(meter, worker, false);
+    read_clock(meter, worker);
     worker->account = account;
     name_account(record_of(meter, worker), account, worker->pid);
 }
 
+static void charge_end(void *context, struct account *account, uint64_t cpu_ns) {
+    struct meter *meter = context;
+
+    meter_add(meter, account != NULL ? account : meter->idle, COUNTER_CPU_NS, cpu_ns);
+}
+
+static uint64_t monotonic_ns(void) {
+    struct timespec time;
+
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (uint64_t)time.tv_sec * 1000000000U + (uint64_t)time.tv_nsec;
+}
+
 void meter_sweep(struct meter *meter) {
+    uint64_t now_ns = monotonic_ns();
     struct worker *worker;
     struct worker *next;
 
     HASH_ITER(by_pid, meter->workers, worker, next) {
         /* In this order: a clock read before the process is seen alive was its own. */
         if (is_alive(worker))
-            meter_read(meter, worker, false);
+            catch_up(meter, worker, worker->children_at_ns);
         else if (worker->holders == 0)
             forget(meter, worker);
+        else
+            bury(meter, worker);
     }
+    /* Each of those who ended was read by the sweep before, so more than that it can't be. */
+    masters_settle(&meter->masters, now_ns - meter->swept_ns, charge_end, meter);
+    meter->swept_ns = now_ns;
 }
 
 /* ---- Lifecycle ---- */
-
-static uint64_t own_start_ticks(void) {
-    struct process_stat stat = {0};
-    int file = open("/proc/self/stat", O_RDONLY | O_CLOEXEC);
-
-    if (file >= 0) {
-        read_stat(file, &stat);
-        close(file);
-    }
-    return stat.start_ticks;
-}
 
 /* Follows the workers of dead predecessors that still live: what they burned since is charged to
  * whom the predecessor had on them. */
@@ -283,13 +299,9 @@ static void adopt_workers(struct meter *meter) {
     size_t count = counters_predecessors(meter->counters, records);
     for (size_t i = 0; i < count; i++) {
         struct process_stat stat;
-        int file = open_stat(records[i].pid);
-        if (file < 0)
-            continue;
-        if (records[i].start_ticks != 0 && read_stat(file, &stat) &&
+        if (records[i].start_ticks != 0 && process_find(records[i].pid, &stat) &&
             stat.start_ticks == records[i].start_ticks)
             follow(meter, records[i].pid, &records[i]);
-        close(file);
     }
     free(records);
     meter_sweep(meter);
@@ -297,11 +309,14 @@ static void adopt_workers(struct meter *meter) {
 
 struct meter *meter_new(struct counters *counters) {
     struct meter *meter = calloc(1, sizeof *meter);
+    struct process_stat self;
 
     if (meter == NULL)
         return NULL;
     meter->counters = counters;
-    meter->start_ticks = own_start_ticks();
+    meter->swept_ns = monotonic_ns();
+    if (process_find(getpid(), &self))
+        meter->start_ticks = self.start_ticks;
     meter->idle = meter_account(meter, COUNTERS_IDLE);
     if (meter->idle == NULL) {
         free(meter);
@@ -320,13 +335,9 @@ void meter_free(struct meter *meter) {
     if (meter == NULL)
         return;
     /* The records stay in the file: they are what a successor takes over. */
-    HASH_ITER(by_pid, meter->workers, worker, next_worker) {
-        HASH_DELETE(by_pid, meter->workers, worker);
-        close(worker->pidfd);
-        if (worker->stat >= 0)
-            close(worker->stat);
-        free(worker);
-    }
+    HASH_ITER(by_pid, meter->workers, worker, next_worker)
+    drop(meter, worker);
+    masters_deinit(&meter->masters);
     HASH_ITER(by_name, meter->accounts, account, next_account) {
         HASH_DELETE(by_name, meter->accounts, account);
         free(account);

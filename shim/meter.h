@@ -13,6 +13,7 @@
  *     scheduler's ticks.
  *   - children that a script ran and waited for are not in it, but in cutime and cstime of
  *     /proc/PID/stat, in steps of 10 ms.
+ *   - what a worker burned between its last reading and its end is in its parent's (masters.h).
  *   - (pid, start time) is a process; a pid alone is not. A pidfd tells whether it still lives.
  *
  * All calls from the loop's thread. Times are nanoseconds of the monotonic clock. */
@@ -50,12 +51,15 @@ void meter_release(struct worker *worker); /* NULL is allowed */
  * gone to sleep, and be old by up to a tick. */
 void meter_assign(struct meter *meter, struct worker *worker, struct account *account);
 
-/* Reads the worker's clock and charges the difference. with_children also reads what children that
- * were waited for burned (10 us: only for requests that ran for a millisecond or longer). A process
- * that is gone can't be read; that is noticed by the next sweep. */
+/* At the end of a request: reads the worker's clock and charges the difference. with_children also
+ * reads what children that were waited for burned (3 to 10 us: only for requests that ran for a
+ * millisecond or longer; those of shorter ones are read by the next sweep). A process that is gone
+ * can't be read; that is noticed by the next sweep. */
 void meter_read(struct meter *meter, struct worker *worker, bool with_children);
 
-/* To be called about every 100 ms: reads every worker and forgets the dead that nobody holds. */
+/* To be called about every 100 ms: reads every worker, forgets the dead that nobody holds, and
+ * charges what they burned after their last reading: to COUNTERS_IDLE, as a worker's start is, or
+ * to the account whose request it was if that could not be read at its end. */
 void meter_sweep(struct meter *meter);
 
 /* Moves on to a new hour's counters. */

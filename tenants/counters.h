@@ -125,4 +125,9 @@ typedef void counters_visit_fn(void *context, const char *account,
 int counters_read(const struct counters_file *file, counters_visit_fn *visit, void *context,
                   struct error *error);
 
+/* Copies the table of workers, of a writer of this boot, to out (room for COUNTERS_WORKERS_MAX).
+ * Returns how many there are, -1 on error. */
+ssize_t counters_read_workers(const struct counters_file *file, struct worker_record *out,
+                              struct error *error);
+
 #endif

@@ -233,8 +233,8 @@ int counters_read(const struct counters_file *file, counters_visit_fn *visit, vo
 /* ---- The tables of workers ---- */
 
 /* Copies the records in use out of one file. Returns how many, -1 on error. */
-static ssize_t read_workers(const struct counters_file *file,
-                            struct worker_record out[COUNTERS_WORKERS_MAX], struct error *error) {
+ssize_t counters_read_workers(const struct counters_file *file, struct worker_record *out,
+                              struct error *error) {
     char boot[COUNTERS_BOOT_BYTES];
     struct view view;
     ssize_t count = 0;
@@ -256,7 +256,7 @@ static ssize_t read_workers(const struct counters_file *file,
 static bool has_workers(const struct counters_file *file) {
     struct worker_record *records = calloc(COUNTERS_WORKERS_MAX, sizeof *records);
     struct error ignored;
-    bool found = records != NULL && read_workers(file, records, &ignored) > 0;
+    bool found = records != NULL && counters_read_workers(file, records, &ignored) > 0;
 
     free(records);
     return found;
@@ -321,7 +321,7 @@ static ssize_t merge_workers(const struct counters_file *file, struct worker_rec
         return -1;
     }
     *records = grown;
-    ssize_t found = read_workers(file, grown + count, error);
+    ssize_t found = counters_read_workers(file, grown + count, error);
     if (found < 0) {
         log_warning("counters: the workers of a predecessor are not known: %s", error->text);
         found = 0;

@@ -63,4 +63,8 @@ int ledger_query(struct ledger *ledger, const struct ledger_query *query,
                  int (*visit)(void *context, const struct ledger_row *row), void *context,
                  struct error *error);
 
+/* CPU that others than the instance charged in that hour, as far as it was folded. 0, or -1. */
+int ledger_cpu_beside(struct ledger *ledger, const char *instance, time_t hour, uint64_t *cpu_ns,
+                      struct error *error);
+
 #endif

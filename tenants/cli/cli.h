@@ -44,6 +44,7 @@ const char *cli_closest(const char *word, const char *const *words);
 int verb_tenant(struct cli *cli, int argc, char **argv);
 int verb_check(struct cli *cli, int argc, char **argv);
 int verb_usage(struct cli *cli, int argc, char **argv);
+int verb_audit(struct cli *cli, int argc, char **argv);
 int verb_export(struct cli *cli, int argc, char **argv);
 int verb_plan(struct cli *cli, int argc, char **argv);
 int verb_up(struct cli *cli, int argc, char **argv);

@@ -82,6 +82,12 @@ const struct verb verbs[] = {
      "where none can be reached.\n"
      "\n"
      "  --no-cache  make everything anew, as to get the distribution's updates\n"},
+    {"audit", verb_audit, "compare what was charged with the kernel's own figures",
+     "audit [--seconds N] [--json]\n"
+     "\n"
+     "Looks twice, N seconds apart (10), at the CPU that PHP-FPM's processes burned, and at what\n"
+     "was charged to tenants and to \"(idle)\", and prints both and what is left over. Needs the\n"
+     "daemon on this machine, with PHP-FPM's processes in sight.\n"},
     {"plan", verb_plan, "show what up would do",
      "plan [ID|fpm|shim|proxy]... [--detailed-exitcode] [--json]\n"
      "\n"

@@ -320,6 +320,97 @@ static void test_meter_charges_children_that_were_waited_for_when_asked(void **s
     end(&process);
 }
 
+static void test_meter_charges_children_of_a_tail_to_who_had_it(void **state) {
+    struct process process = start();
+    struct worker *worker = meter_worker(meter, process.pid);
+
+    (void)state;
+    meter_assign(meter, worker, meter_account(meter, "one"));
+    meter_read(meter, worker, true);
+    meter_release(worker);
+    give(&process, (struct order){true, 60 * MS});
+    worker = meter_worker(meter, process.pid); /* by another connection */
+    meter_assign(meter, worker, meter_account(meter, "two"));
+    meter_read(meter, worker, true);
+    assert_in_range(charged("one"), 40 * MS, 90 * MS);
+    assert_in_range(charged("two"), 0, 5 * MS);
+    meter_release(worker);
+    end(&process);
+}
+
+static void test_meter_charges_children_while_a_request_runs(void **state) {
+    struct process process = start();
+    struct worker *worker = meter_worker(meter, process.pid);
+
+    (void)state;
+    meter_assign(meter, worker, meter_account(meter, "one"));
+    give(&process, (struct order){true, 60 * MS});
+    meter_sweep(meter);
+    assert_in_range(charged("one"), 40 * MS, 90 * MS);
+    meter_release(worker);
+    end(&process);
+}
+
+/* The steps of 10 ms: two of them may not be told yet. */
+static void test_meter_charges_the_end_of_a_worker_to_nobody(void **state) {
+    struct process process = start();
+    struct worker *worker = meter_worker(meter, process.pid);
+
+    (void)state;
+    meter_assign(meter, worker, meter_account(meter, "one"));
+    burn(&process, 10);
+    meter_sweep(meter);
+    meter_read(meter, worker, true); /* its request ends well */
+    meter_release(worker);
+    uint64_t one_ns = charged("one");
+    uint64_t idle_ns = charged(COUNTERS_IDLE);
+    burn(&process, 100);
+    end(&process);
+    meter_sweep(meter);
+    assert_int_equal(charged("one"), one_ns);
+    assert_in_range(charged(COUNTERS_IDLE) - idle_ns, 55 * MS, 105 * MS);
+    uint64_t once_ns = charged(COUNTERS_IDLE);
+    meter_sweep(meter);
+    assert_int_equal(charged(COUNTERS_IDLE), once_ns);
+}
+
+static void test_meter_charges_the_end_of_a_request_that_could_not_be_read(void **state) {
+    struct process process = start();
+    struct worker *worker = meter_worker(meter, process.pid);
+
+    (void)state;
+    meter_assign(meter, worker, meter_account(meter, "one"));
+    meter_sweep(meter);
+    uint64_t idle_ns = charged(COUNTERS_IDLE);
+    burn(&process, 100);
+    end(&process);
+    meter_read(meter, worker, true); /* too late */
+    assert_in_range(charged("one"), 0, 5 * MS);
+    meter_sweep(meter);
+    assert_in_range(charged("one"), 55 * MS, 105 * MS);
+    assert_int_equal(charged(COUNTERS_IDLE), idle_ns);
+    meter_release(worker);
+}
+
+static void test_meter_charges_no_end_of_those_it_never_met(void **state) {
+    struct process process = start();
+    struct process stranger = start();
+    struct worker *worker = meter_worker(meter, process.pid);
+
+    (void)state;
+    meter_assign(meter, worker, meter_account(meter, "one"));
+    burn(&process, 10);
+    meter_sweep(meter);
+    uint64_t idle_ns = charged(COUNTERS_IDLE);
+    burn(&stranger, 100);
+    end(&stranger);
+    meter_sweep(meter);
+    assert_int_equal(charged(COUNTERS_IDLE), idle_ns);
+    assert_near(charged("one"), 10 * MS);
+    meter_release(worker);
+    end(&process);
+}
+
 static void test_meter_forgets_the_dead_that_nobody_holds(void **state) {
     struct process process = start();
     struct worker *worker = meter_worker(meter, process.pid);
@@ -381,6 +472,20 @@ static void test_meter_takes_over_what_its_predecessor_had_running(void **state)
     end(&process);
 }
 
+static void test_meter_takes_children_over_that_its_predecessor_did_not_see(void **state) {
+    struct process process = start_apart();
+    struct worker *worker = meter_worker(meter, process.pid);
+
+    (void)state;
+    meter_assign(meter, worker, meter_account(meter, "one"));
+    meter_read(meter, worker, true);
+    close_meter();
+    give(&process, (struct order){true, 60 * MS});
+    open_meter();
+    assert_in_range(charged("one"), 40 * MS, 90 * MS);
+    end(&process);
+}
+
 static void test_meter_does_not_take_over_the_dead(void **state) {
     struct process process = start_apart();
     struct worker *worker = meter_worker(meter, process.pid);
@@ -423,9 +528,15 @@ int main(void) {
         METERED(test_meter_keeps_two_workers_apart),
         METERED(test_meter_charges_a_tail_after_the_connection_to_its_own_account),
         METERED(test_meter_charges_children_that_were_waited_for_when_asked),
+        METERED(test_meter_charges_children_of_a_tail_to_who_had_it),
+        METERED(test_meter_charges_children_while_a_request_runs),
+        METERED(test_meter_charges_the_end_of_a_worker_to_nobody),
+        METERED(test_meter_charges_the_end_of_a_request_that_could_not_be_read),
+        METERED(test_meter_charges_no_end_of_those_it_never_met),
         METERED(test_meter_forgets_the_dead_that_nobody_holds),
         METERED(test_meter_knows_many_workers_one_after_the_other),
         METERED(test_meter_takes_over_what_its_predecessor_had_running),
+        METERED(test_meter_takes_children_over_that_its_predecessor_did_not_see),
         METERED(test_meter_does_not_take_over_the_dead),
         METERED(test_meter_does_not_take_another_process_of_the_same_pid_over),
     };
