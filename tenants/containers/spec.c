@@ -9,10 +9,11 @@
 #include "tenants/containers_config.h"
 
 enum {
-    PROXY_PORT = 8080,        /* inside; an unprivileged one */
-    FPM_STOP_SECONDS = 30,    /* a little more than it gives its workers to finish */
-    TENANT_PIDS = 512,        /* an Apache's threads count, too */
-    MOUNTS_MAX = 64,          /* of the shim; more than there are directories in a configuration */
+    PROXY_PORT = 8080,     /* inside; an unprivileged one */
+    FPM_STOP_SECONDS = 30, /* a little more than it gives its workers to finish */
+    TENANT_PIDS = 512,     /* an Apache's threads count, too */
+    COMMAND_PIDS = 1024,   /* of php-fpm's, beside the workers: what scripts and commands start */
+    MOUNTS_MAX = 64,       /* of the shim; more than there are directories in a configuration */
     TERMINATE_SPARE_MS = 5000 /* what PHP-FPM's own time limit lies above fpmux's */
 };
 
@@ -182,6 +183,7 @@ cJSON *spec_fpm(const struct config *config, const struct pool_config *pool,
     cJSON *host = add_host_config(body);
     add_fpm_powers(host);
     must(cJSON_AddNumberToObject(body, "StopTimeout", FPM_STOP_SECONDS));
+    must(cJSON_AddNumberToObject(host, "PidsLimit", pool->workers + COMMAND_PIDS));
     mount_pool(host, config, pool, false);
     char *uploads = spec_name(config, "tmp-%s", pool->name);
     add_mount(host, "volume", uploads, "/tmp", false); /* a large upload does not fit into memory */

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from support.system import System, Watch, kill_process
+from support.system import System, Watch, burn_cpu, kill_process
 from support.programs import wait_until
 
 OPERATORS_PAGE = "<h1>Please pay at the desk</h1>"
@@ -108,7 +108,7 @@ def test_cron_runs_for_each_with_its_own_parameters_and_is_charged(system):
     for tenant in ("one", "two"):
         directory = system.data_directory(tenant)
         script = ("file_put_contents(getenv('DATAROOT').'/ran', getenv('ORGANISATION').\"\\n\","
-                  "FILE_APPEND); $end = hrtime(true) + 1e8; while (hrtime(true) < $end);")
+                  f"FILE_APPEND); {burn_cpu(0.1)}")
         system.tenant(tenant, {"DATAROOT": directory},
                       cron={"every_seconds": 2, "command": ["php", "-r", script]})
     before = {tenant: system.billed(tenant, "cpu_seconds") for tenant in ("one", "two")}
@@ -121,7 +121,7 @@ def test_cron_runs_for_each_with_its_own_parameters_and_is_charged(system):
         words = (system.data / tenant / "ran").read_text().split()
         assert set(words) == {tenant}
         charged = system.billed(tenant, "cpu_seconds") - before[tenant]
-        assert charged > 0.08 * len(words)
+        assert charged > 0.1 * (len(words) - 1)  # the last one may have been cut off
 
 
 def test_killed_watch_leaves_all_running(system):

@@ -14,6 +14,8 @@ from support.system import Database, System
 
 PACKAGE = pathlib.Path("/usr/share/wordpress")
 TENANTS = ("north", "south")
+# It asks wordpress.org for news, and itself whether permalinks work; here are no such names.
+OFFLINE = "<?php add_filter('pre_http_request', fn () => new WP_Error('offline'));\n"
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
 
@@ -25,6 +27,8 @@ def code(place):
                     ignore=shutil.ignore_patterns("wp-config.php", "languages"))
     for name in ("wp-config.php", "uploads.php"):
         shutil.copy(SOURCE / "docker" / "apps" / "wordpress" / name, target)
+    (target / "wp-content" / "mu-plugins").mkdir()
+    (target / "wp-content" / "mu-plugins" / "offline.php").write_text(OFFLINE)
     return target
 
 

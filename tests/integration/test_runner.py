@@ -1,6 +1,7 @@
 """fpmux-exec alone, over pipes: what a command gets, what is told of it, and how it ends."""
 
 import os
+import pwd
 import shutil
 import signal
 import subprocess
@@ -211,6 +212,17 @@ def test_time_limit_ends_all_descendants():
     assert ran.outcome == runner.TIMED_OUT
     assert 5 < time.monotonic() - begin < 8  # SIGKILL comes after 5 s
     assert not any(is_alive(pid) for pid in pids)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="becomes a user with few processes")
+def test_who_forks_without_end_is_ended_too():
+    started = time.monotonic()
+    bomb = "ulimit -u 300; trap '' TERM; bomb() { bomb | bomb & }; bomb; sleep 100"
+    ran = run(["bash", "-c", bomb], limit_ms=500, user="games")
+    assert ran.outcome == runner.TIMED_OUT
+    assert time.monotonic() - started < 15
+    assert not [entry for entry in os.scandir("/proc")
+                if entry.name.isdigit() and entry.stat().st_uid == pwd.getpwnam("games").pw_uid]
 
 
 def test_stop_ends_the_command_and_is_still_told():

@@ -284,5 +284,12 @@ class Traffic(Load):
         wait_until(is_clean, lambda: f"traffic clean again: {self.bad()[-5:]}", deadline_s, 0.05)
 
 
+def burn_cpu(seconds):
+    """PHP that has taken that much CPU when it ends."""
+    return ('do { $u = getrusage(); $cpu = $u["ru_utime.tv_sec"] + $u["ru_stime.tv_sec"]'
+            ' + 1e-6 * ($u["ru_utime.tv_usec"] + $u["ru_stime.tv_usec"]); }'
+            f' while ($cpu < {seconds});')
+
+
 def kill_process(pid):
     os.kill(pid, signal.SIGKILL)

@@ -214,6 +214,8 @@ static void test_fpm_gets_its_volumes_the_code_and_what_it_may_write(void **stat
     expect_words(cJSON_GetObjectItem(wanted->body, "Env"),
                  "FPMUX_LISTEN=/run/php/default/fpm.sock FPMUX_UID=33 FPMUX_WORKERS=8 "
                  "FPMUX_STATUS_PATH=/status FPMUX_TERMINATE_SECONDS=306 ");
+    /* A command that forks without end must not take the host's pids. */
+    assert_int_equal(cJSON_GetObjectItem(host_of(wanted->body), "PidsLimit")->valueint, 8 + 1024);
     expect_keys(endpoints_of(wanted->body), "sys-app ");
     assert_int_equal(wanted->networks.count, 1);
     assert_string_equal(wanted->networks.items[0], "databases");
