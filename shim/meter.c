@@ -167,10 +167,9 @@ static struct worker *follow(struct meter *meter, pid_t pid, const struct worker
     worker->stat = process_open_stat(pid);
     if (worker->stat >= 0 && process_read_stat(worker->stat, &stat))
         worker->master = masters_hold(&meter->masters, stat.parent);
-    if (known != NULL)
-        worker->account = meter_account(meter, known->account);
-    if (worker->account == NULL)
-        worker->account = meter->idle;
+    struct account *account = known != NULL ? meter_account(meter, known->account) : NULL;
+    if (account != NULL)
+        worker->account = account;
     struct worker_record fresh = known != NULL ? *known : fresh_record(meter, pid, &stat);
     fresh.pid = 0;
     *record_of(meter, worker) = fresh;
