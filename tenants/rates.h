@@ -49,7 +49,7 @@ struct rates {
     char *currency; /* ISO 4217 */
     unsigned minor_digits;
     char *provider;     /* who sends the bill */
-    char *account_id;   /* the account that all tenants are below of; the provider when not given */
+    char *account_id;   /* the account that all tenants are below; the provider when not given */
     char *account_name; /* the same */
     struct tariff base;
     struct tariff *plans; /* each with what it does not set taken from base */

@@ -9,6 +9,7 @@
 #include <uthash.h>
 
 #include "tenants/cli/cli.h"
+#include "tenants/cli/pricing.h"
 #include "tenants/json.h"
 #include "tenants/registry.h"
 
@@ -25,6 +26,7 @@ struct check {
     struct cli *cli;
     const struct config *config;
     struct registry *registry;
+    struct rates *rates; /* NULL: there are none, or they are in error */
     struct owned_value *values;
     cJSON *findings; /* with --json: what is found, else NULL */
     size_t errors;
@@ -196,8 +198,33 @@ static void check_database(struct check *check, const struct tenant *tenant) {
     find_at(check, SEVERITY_WARNING, tenant, "params", "DBNAME", error.text);
 }
 
+/* ---- Prices ---- */
+
+static void check_rates(struct check *check) {
+    const char *path = pricing_rates_path(check->config);
+    struct error error;
+
+    if (path == NULL)
+        return;
+    check->rates = rates_load(path, &error);
+    if (check->rates == NULL)
+        find(check, SEVERITY_ERROR, error.text);
+}
+
+/* Without rates a plan's name has no meaning, and does no harm. */
+static void check_plan(struct check *check, const struct tenant *tenant) {
+    struct error error;
+
+    if (check->rates == NULL || rates_find_tariff(check->rates, tenant->plan.name) != NULL)
+        return;
+    error_set(&error, "the rates have no plan \"%s\", so this tenant can't be billed",
+              tenant->plan.name);
+    find_at(check, SEVERITY_ERROR, tenant, "plan", "name", error.text);
+}
+
 static void check_tenant(void *context, struct tenant *tenant) {
     check_sessions(context, tenant);
+    check_plan(context, tenant);
     check_data_root(context, tenant);
     check_database(context, tenant);
 }
@@ -271,6 +298,7 @@ static void check_deinit(struct check *check) {
         free(value);
     }
     cJSON_Delete(check->findings);
+    rates_free(check->rates);
     registry_close(check->registry);
 }
 
@@ -291,6 +319,7 @@ int verb_check(struct cli *cli, int argc, char **argv) {
         summarize(&check, (size_t)(argc - first), "files");
     } else {
         registry_each_error(check.registry, on_error, &check);
+        check_rates(&check);
         registry_each(check.registry, check_tenant, &check);
         summarize(&check, registry_count(check.registry), "tenants");
     }

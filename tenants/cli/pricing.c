@@ -30,13 +30,17 @@ static int check_query(const struct cli *cli, const struct ledger_query *query) 
 
 /* ---- The rates ---- */
 
+const char *pricing_rates_path(const struct config *config) {
+    if (config->rates != NULL)
+        return config->rates;
+    return access(RATES_DEFAULT_PATH, F_OK) == 0 ? RATES_DEFAULT_PATH : NULL;
+}
+
 static int load_rates(struct cli *cli, const char *path, bool is_needed, struct rates **rates) {
     struct error error;
 
     if (path == NULL)
-        path = cli_config(cli)->rates;
-    if (path == NULL && access(RATES_DEFAULT_PATH, F_OK) == 0)
-        path = RATES_DEFAULT_PATH;
+        path = pricing_rates_path(cli_config(cli));
     if (path == NULL && is_needed)
         return cli_fail(cli, EX_CONFIG,
                         "there are no prices: name a file with --rates or \"rates\" in %s, or "

@@ -17,6 +17,9 @@ enum { PRICING_OPTION_RATES = QUERY_OPTION_LAST + 1 };
     "  --rates FILE   what things cost (default: `rates` of the configuration, or\n"               \
     "                 " RATES_DEFAULT_PATH ")\n"
 
+/* The file of the configuration's rates; NULL: there is none. Borrowed from config. */
+const char *pricing_rates_path(const struct config *config);
+
 struct pricing {
     struct rates *rates; /* owned; NULL: there are none */
     struct registry *registry;

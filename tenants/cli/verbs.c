@@ -28,7 +28,7 @@ const struct verb verbs[] = {
      "  --force        rewrite files that have comments, which are lost\n"
      "  --dry-run      say what would be done, and do nothing\n"
      "  --prune        remove the tenants that are not in FILE\n"},
-    {"check", verb_check, "read the configuration and all tenants, and say what is wrong",
+    {"check", verb_check, "read the configuration, tenants and rates, and say what is wrong",
      "check [FILE...] [--json]\n"
      "\n"
      "Prints every error and warning as FILE:LINE:COLUMN: what is wrong. With FILEs, checks these\n"
