@@ -125,7 +125,7 @@ const char *json_scalar_text(const struct json_document *document, const cJSON *
     struct search search = {.wanted = node};
 
     locate(&search, document->root, NULL, document->text);
-    *length = scalar_length(search.value);
+    *length = search.value != NULL ? scalar_length(search.value) : 0;
     return search.value;
 }
 

@@ -61,7 +61,7 @@ static bool read_amount(struct field_reader *reader, const cJSON *node, uint64_t
 
 static bool read_price(struct field_reader *reader, cJSON *node, void *target) {
     struct tariff *tariff = target;
-    uint64_t nanos;
+    uint64_t nanos = 0;
 
     if (!read_amount(reader, node, &nanos))
         return false;
@@ -74,7 +74,7 @@ static bool read_price(struct field_reader *reader, cJSON *node, void *target) {
 static bool read_free(struct field_reader *reader, cJSON *node, void *target) {
     struct tariff *tariff = target;
     enum sku sku = sku_of_key(node->string);
-    uint64_t nanos;
+    uint64_t nanos = 0;
 
     if (!read_amount(reader, node, &nanos))
         return false;

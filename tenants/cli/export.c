@@ -18,6 +18,7 @@ struct export_options {
     struct report_options report;
     const char *output;     /* NULL: standard output */
     const char *rates_path; /* NULL: the usual one */
+    struct pricing pricing; /* as far as the format needs it */
 };
 
 /* Where the report goes. */
@@ -205,21 +206,21 @@ static int export_rows(const struct cli *cli, struct ledger *ledger,
 static int export_with_registry(struct cli *cli, struct ledger *ledger,
                                 struct export_options *options) {
     struct report_options *report = &options->report;
-    struct pricing pricing = {0};
+    struct pricing *pricing = &options->pricing;
     int code = EX_OK;
 
     if (report_has_charges(report->format))
         code = pricing_open(cli, options->rates_path, report_needs_rates(report->format),
-                            &options->common, &pricing);
+                            &options->common, pricing);
     else if (report_wants_names(report))
-        code = cli_load_registry(cli, &pricing.registry);
-    report->biller = &pricing.biller;
-    report->registry = pricing.registry;
+        code = cli_load_registry(cli, &pricing->registry);
+    report->biller = &pricing->biller;
+    report->registry = pricing->registry;
     if (code == EX_OK)
         code = export_rows(cli, ledger, options);
     if (code == EX_OK)
-        pricing_tell_unmetered(cli, &pricing);
-    pricing_close(&pricing);
+        pricing_tell_unmetered(cli, pricing);
+    pricing_close(pricing);
     return code;
 }
 

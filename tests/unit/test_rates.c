@@ -15,8 +15,8 @@ static struct rates *parse(const char *text) {
     struct error error = {""};
     struct rates *rates = rates_parse("r", text, strlen(text), &error);
 
-    if (rates == NULL)
-        fail_msg("%s", error.text);
+    assert_string_equal(error.text, "");
+    assert_non_null(rates);
     return rates;
 }
 
@@ -124,8 +124,8 @@ static void test_the_example_is_right(void **state) {
     struct rates *rates = rates_load("../tenants/examples/rates.json", &error);
 
     (void)state;
-    if (rates == NULL)
-        fail_msg("%s", error.text);
+    assert_string_equal(error.text, "");
+    assert_non_null(rates);
     for (enum sku sku = 0; sku < SKU_COUNT; sku++)
         assert_true(rates->base.prices[sku].is_set);
     assert_non_null(rates_find_tariff(rates, "premium"));
