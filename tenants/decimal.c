@@ -1,7 +1,5 @@
 #include "tenants/decimal.h"
 
-#include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 
 static bool is_digit(char byte) {
@@ -41,30 +39,38 @@ uint64_t decimal_power(unsigned exponent) {
     return power;
 }
 
-/* printf() knows no 128 bits: in two halves of which the lower has 19 digits, or in three. */
-static void format_whole(uint128_t value, char out[DECIMAL_BYTES]) {
+/* At least width digits; returns where they end. By hand, because a report has tens of millions of
+ * numbers, and printf() does not know 128 bits. */
+static char *put_digits(uint64_t value, unsigned width, char *at) {
+    char digits[20]; /* from the last to the first */
+    unsigned count = 0;
+
+    for (; value > 0 || count < width; value /= 10)
+        digits[count++] = (char)('0' + value % 10);
+    while (count > 0)
+        *at++ = digits[--count];
+    return at;
+}
+
+static char *put_whole(uint128_t value, char *at) {
     static const uint64_t chunk = UINT64_C(10000000000000000000);
+    enum { CHUNK_DIGITS = 19 };
 
     if (value < chunk)
-        snprintf(out, DECIMAL_BYTES, "%" PRIu64, (uint64_t)value);
-    else if (value / chunk < chunk)
-        snprintf(out, DECIMAL_BYTES, "%" PRIu64 "%019" PRIu64, (uint64_t)(value / chunk),
-                 (uint64_t)(value % chunk));
-    else
-        snprintf(out, DECIMAL_BYTES, "%" PRIu64 "%019" PRIu64 "%019" PRIu64,
-                 (uint64_t)(value / chunk / chunk), (uint64_t)(value / chunk % chunk),
-                 (uint64_t)(value % chunk));
+        return put_digits((uint64_t)value, 1, at);
+    at = put_whole(value / chunk, at);
+    return put_digits((uint64_t)(value % chunk), CHUNK_DIGITS, at);
 }
 
 void decimal_format(uint128_t value, unsigned decimals, char out[DECIMAL_BYTES]) {
     uint64_t unit = decimal_power(decimals);
+    char *end = put_whole(value / unit, out);
 
-    format_whole(value / unit, out);
-    if (decimals == 0)
-        return;
-    size_t length = strlen(out);
-    snprintf(out + length, DECIMAL_BYTES - length, ".%0*" PRIu64, (int)decimals,
-             (uint64_t)(value % unit));
+    if (decimals > 0) {
+        *end++ = '.';
+        end = put_digits((uint64_t)(value % unit), decimals, end);
+    }
+    *end = '\0';
 }
 
 void decimal_format_short(uint128_t value, unsigned decimals, char out[DECIMAL_BYTES]) {

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio_ext.h>
 #include <string.h>
 
 #include "tenants/report_format.h"
@@ -36,6 +37,7 @@ bool report_has_columns(const struct report_format *format) {
 
 void report_begin(struct report *report, const struct report_options *options, FILE *out) {
     *report = (struct report){.options = options, .out = out};
+    __fsetlocking(out, FSETLOCKING_BYCALLER); /* one thread writes it, a few bytes at a time */
     options->format->begin(report);
 }
 

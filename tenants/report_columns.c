@@ -1,11 +1,11 @@
 #include "tenants/report_columns.h"
 
-#include <inttypes.h>
 #include <string.h>
 
+#include "tenants/decimal.h"
 #include "tenants/period.h"
 
-#define NS_PER_SECOND UINT64_C(1000000000)
+enum { NS_DECIMALS = 9 };
 
 enum column {
     COLUMN_TENANT,
@@ -86,15 +86,14 @@ static void set_time(struct cell *cell, time_t time) {
 static void set_count(struct cell *cell, uint64_t count) {
     cell->kind = CELL_NUMBER;
     cell->is_known = true;
-    snprintf(cell->storage, sizeof cell->storage, "%" PRIu64, count);
+    decimal_format(count, 0, cell->storage);
     cell->text = cell->storage;
 }
 
 static void set_seconds(struct cell *cell, uint64_t ns, bool is_known) {
     cell->kind = CELL_NUMBER;
     cell->is_known = is_known;
-    snprintf(cell->storage, sizeof cell->storage, "%" PRIu64 ".%09" PRIu64, ns / NS_PER_SECOND,
-             ns % NS_PER_SECOND);
+    decimal_format(ns, NS_DECIMALS, cell->storage);
     cell->text = cell->storage;
 }
 

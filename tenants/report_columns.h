@@ -12,7 +12,7 @@ struct cell {
     enum cell_kind kind;
     bool is_known;
     const char *text; /* borrowed from the row, the registry or storage */
-    char storage[48];
+    char storage[DECIMAL_BYTES];
 };
 
 /* The columns of a report: how many, and the index in report_column_names of the nth of them. */

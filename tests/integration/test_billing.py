@@ -319,7 +319,8 @@ def test_unknown_cpu_makes_no_line_and_is_told(biller):
     assert {line["SkuId"] for line in unmetered} == {"worker", "requests", "traffic-out"}
     assert {(line["x_Metering"], line["x_RequestsUnmetered"]) for line in unmetered} == {
         ("none", "1000")}
-    assert {line["x_Metering"] for line in lines if line["SubAccountId"] == "partial"} == {"partial"}
+    assert {line["x_Metering"] for line in lines
+            if line["SubAccountId"] == "partial"} == {"partial"}
     assert "not charged: of 1 rows all of it, of 1 some of it" in done.stderr
 
 

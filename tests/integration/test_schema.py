@@ -30,6 +30,7 @@ def test_examples_satisfy_the_schema(name):
     {},
     {"token": {"file": "/x"}, "hosts": ["A.b"], "params": {"DBHOST": ""}},
     {"php": {"precision": 14, "memory_limit": "1M", "display_errors": False}},
+    {"plan": {"name": "basic-2"}},
     {"plan": {"suspended": "stop", "requests_per_month": 0}, "limits": {"queue_seconds": 0.5}},
 ])
 def test_good_tenants_satisfy_the_schema(tenant):
@@ -63,6 +64,7 @@ def test_good_tenants_satisfy_the_schema(tenant):
     {"limits": {"weight": 1.5}},
     {"plan": {"paid_until": "2026-13-01"}},
     {"plan": {"over": "fast"}},
+    {"plan": {"name": "Big one"}},
     {"plan": {"cpu_seconds_per_month": -1}},
     {"labels": {"a": 1}},
     {"container": "x"},

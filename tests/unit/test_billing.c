@@ -203,6 +203,8 @@ static void test_the_unknown_is_not_charged(void **state) {
     (void)state;
     row.has_cpu = false;
     row.metering = METERING_NONE;
+    row.values[COUNTER_CPU_NS] = 5;
+    row.service_ns = 5;
     row.values[COUNTER_REQUESTS] = 3;
     assert_int_equal(billing_charge(&billing, &tariff, CENTS, &row, charges), 1);
     assert_int_equal(charges[0].sku, SKU_REQUESTS);
