@@ -351,6 +351,8 @@ static const struct field config_fields[] = {
      .count = FIELD_COUNT(spool_fields)},
     {"pages", FIELD_STRING, MEMBER(pages), .is_valid = is_absolute_path,
      .rule = "an absolute path"},
+    {"rates", FIELD_STRING, MEMBER(rates), .is_valid = is_absolute_path,
+     .rule = "an absolute path"},
     {"admin", FIELD_STRINGS, MEMBER(admin), .is_valid = is_address, .rule = ADDRESS_RULE},
     {"log", FIELD_OBJECT, .fields = log_fields, .count = FIELD_COUNT(log_fields)},
     {"containers", FIELD_CUSTOM, .read = containers_config_read},
@@ -461,6 +463,7 @@ void config_free(struct config *config) {
     free(config->spool.dir);
     free(config->pages);
     string_list_deinit(&config->admin);
+    free(config->rates);
     free(config->request_log);
     containers_config_free(config->containers);
     free(config);

@@ -95,6 +95,7 @@ struct config {
     struct spool_config spool;
     char *pages;              /* directory of the operator's own pages, or NULL */
     struct string_list admin; /* listen addresses of the admin interface */
+    char *rates;              /* rates.h; NULL: RATES_DEFAULT_PATH, if there is such a file */
     char *request_log;        /* NULL (off), "stderr" or a path */
     struct containers_config
         *containers; /* containers_config.h; NULL: nothing runs in containers */

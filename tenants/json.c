@@ -55,6 +55,10 @@ static const char *skip_string(const char *at) {
     return at + 1;
 }
 
+static size_t scalar_length(const char *at) {
+    return strcspn(at, " \t\r\n,]}");
+}
+
 struct search {
     const cJSON *wanted;
     const char *key;   /* found: where its key stands, or NULL in an array and at the root */
@@ -74,7 +78,7 @@ static const char *locate(struct search *search, const cJSON *node, const char *
     if (cJSON_IsString(node))
         return skip_string(at);
     if (!cJSON_IsObject(node) && !cJSON_IsArray(node))
-        return at + strcspn(at, " \t\r\n,]}");
+        return at + scalar_length(at);
     at = skip_space(at + 1);
     for (const cJSON *child = node->child; child != NULL; child = child->next) {
         const char *child_key = NULL;
@@ -114,6 +118,15 @@ void json_error_at_key(const struct json_document *document, const cJSON *node, 
     set_error_at(document, search.key != NULL ? search.key : search.value, error, format,
                  arguments);
     va_end(arguments);
+}
+
+const char *json_scalar_text(const struct json_document *document, const cJSON *node,
+                             size_t *length) {
+    struct search search = {.wanted = node};
+
+    locate(&search, document->root, NULL, document->text);
+    *length = search.value != NULL ? scalar_length(search.value) : 0;
+    return search.value;
 }
 
 /* ---- What cJSON does not look at ---- */

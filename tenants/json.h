@@ -32,6 +32,11 @@ bool json_parse(struct json_document *document, const char *name, const char *te
 
 void json_deinit(struct json_document *document);
 
+/* The text of a number, true, false or null of document's tree as it stands there, digit by digit.
+ * Borrowed from document. */
+const char *json_scalar_text(const struct json_document *document, const cJSON *node,
+                             size_t *length);
+
 /* Sets error to the text, with the position of node's value / of the key it stands under (of its
  * value when it has none) in front. node belongs to document's tree. */
 void json_error_at(const struct json_document *document, const cJSON *node, struct error *error,

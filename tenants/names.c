@@ -80,6 +80,10 @@ bool is_tenant_id(const char *text, size_t length) {
     return true;
 }
 
+bool is_plan_name(const char *name) {
+    return is_tenant_id(name, strlen(name));
+}
+
 bool is_param_name(const char *name) {
     static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ_0123456789";
     size_t length = strspn(name, allowed);

@@ -11,6 +11,10 @@
 #define TENANT_ID_MAX 63
 bool is_tenant_id(const char *text, size_t length);
 
+/* The same form. */
+#define PLAN_NAME_RULE "a name of a-z, 0-9 and -, no - first, at most 63 of them"
+bool is_plan_name(const char *name);
+
 /* [A-Z_][A-Z0-9_]*, not of three letters (PHP-FPM's getenv() can't find those). */
 bool is_param_name(const char *name);
 

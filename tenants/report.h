@@ -1,6 +1,11 @@
 /* Rows of the ledger as text for programs, written as they come: nothing is kept. Pure but for the
  * stream. Seconds are written from integer nanoseconds with nine decimals; no floating point
- * touches a figure that becomes money. What is not known is empty (CSV) or null (JSON), never 0. */
+ * touches a figure that becomes money. What is not known is empty (CSV) or null (JSON), never 0.
+ *
+ * A format is a row of the table in report.c and a file of its own, report_<format>.c:
+ *
+ *     csv, json           rows of usage (report_columns.h): what was measured
+ *     focus, cloudevents  charges (billing.h): what it comes to, one line for each SKU */
 #ifndef FPMUX_TENANTS_REPORT_H
 #define FPMUX_TENANTS_REPORT_H
 
@@ -9,23 +14,50 @@
 #include <stdio.h>
 #include <time.h>
 
+#include "tenants/billing.h"
 #include "tenants/error.h"
 #include "tenants/ledger.h"
 
 struct report_format;
 
-/* "csv" or "json"; NULL when there is no such format. */
+/* "csv", "json", "focus" or "cloudevents"; NULL when there is no such format. */
 const struct report_format *report_find_format(const char *name);
 
-struct report {
+/* Whether its lines are charges: then there must be a biller, … */
+bool report_has_charges(const struct report_format *format);
+
+/* … and whether that must have rates. */
+bool report_needs_rates(const struct report_format *format);
+
+/* Whether columns may be chosen. */
+bool report_has_columns(const struct report_format *format);
+
+/* The names of the columns of usage; NULL at the end. */
+extern const char *const report_column_names[];
+
+enum { REPORT_COLUMNS_MAX = 64 };
+
+struct report_options {
     const struct report_format *format;
-    FILE *out; /* borrowed */
+    time_t generated_at;
+    struct biller *biller;                /* borrowed; for formats that have charges */
+    const struct registry *registry;      /* borrowed; for the column `name` */
+    const char *source;                   /* borrowed; of CloudEvents */
+    size_t column_count;                  /* 0: the usual ones */
+    unsigned columns[REPORT_COLUMNS_MAX]; /* indices of report_column_names */
+};
+
+/* Whether the column `name` is among the chosen, so that a registry is wanted. */
+bool report_wants_names(const struct report_options *options);
+
+struct report {
+    const struct report_options *options; /* borrowed */
+    FILE *out;                            /* borrowed */
     bool has_rows;
 };
 
-/* The head; generated_at is what the JSON says about itself. */
-void report_begin(struct report *report, const struct report_format *format, FILE *out,
-                  time_t generated_at);
+/* The head. */
+void report_begin(struct report *report, const struct report_options *options, FILE *out);
 
 /* A visitor for ledger_query(), context is the struct report. Stops at a write error. */
 int report_row(void *context, const struct ledger_row *row);

@@ -265,6 +265,8 @@ static const struct field limit_fields[] = {
 };
 
 static const struct field plan_fields[] = {
+    {"name", FIELD_STRING, .offset = offsetof(struct tenant_plan, name), .is_valid = is_plan_name,
+     .rule = PLAN_NAME_RULE},
     {"paid_until", FIELD_CUSTOM, .read = read_paid_until},
     {"cpu_seconds_per_month", FIELD_UINT64,
      .offset = offsetof(struct tenant_plan, cpu_seconds_per_month), .max = FIELD_WHOLE_MAX},
@@ -448,6 +450,7 @@ void tenant_unref(struct tenant *tenant) {
     string_list_deinit(&tenant->hosts);
     free(tenant->pool);
     settings_deinit(&tenant->php);
+    free(tenant->plan.name);
     free(tenant->container.image);
     free_cron(tenant->cron);
     settings_deinit(&tenant->labels);

@@ -33,6 +33,7 @@ struct tenant_limits {
 enum plan_over { PLAN_OVER_REFUSE, PLAN_OVER_SLOW };
 
 struct tenant_plan {
+    char *name;                     /* whose prices it has (rates.h); NULL: the common ones */
     time_t paid_until;              /* first second that is not paid (UTC), 0: no end */
     uint64_t cpu_seconds_per_month; /* 0: no limit */
     uint64_t requests_per_month;    /* 0: no limit */

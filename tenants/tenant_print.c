@@ -59,6 +59,8 @@ static void add_plan(cJSON *object, const struct tenant_plan *plan) {
     cJSON *map = cJSON_AddObjectToObject(object, "plan");
     char paid_until[32];
 
+    if (plan->name != NULL)
+        cJSON_AddStringToObject(map, "name", plan->name);
     if (format_paid_until(plan, paid_until, sizeof paid_until))
         cJSON_AddStringToObject(map, "paid_until", paid_until);
     if (plan->cpu_seconds_per_month > 0)
@@ -153,6 +155,8 @@ static void print_plan(FILE *out, const struct tenant_plan *plan) {
     char paid_until[32];
 
     fprintf(out, "plan\n");
+    if (plan->name != NULL)
+        print_line(out, "name", plan->name);
     print_line(out, "paid until",
                format_paid_until(plan, paid_until, sizeof paid_until) ? paid_until : "no end");
     if (plan->cpu_seconds_per_month > 0)

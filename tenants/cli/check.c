@@ -10,6 +10,7 @@
 #include "tenants/cli/check_containers.h"
 #include "tenants/cli/cli.h"
 #include "tenants/cli/findings.h"
+#include "tenants/cli/pricing.h"
 #include "tenants/json.h"
 #include "tenants/registry.h"
 
@@ -26,6 +27,7 @@ struct check {
     struct cli *cli;
     const struct config *config;
     struct registry *registry;
+    struct rates *rates; /* NULL: there are none, or they are in error */
     struct owned_value *values;
     struct container_check *containers;
     struct findings findings;
@@ -140,11 +142,36 @@ static void check_database(struct check *check, const struct tenant *tenant) {
     find_at(check, SEVERITY_WARNING, tenant, "params", "DBNAME", error.text);
 }
 
+/* ---- Prices ---- */
+
+static void check_rates(struct check *check) {
+    const char *path = pricing_rates_path(check->config);
+    struct error error;
+
+    if (path == NULL)
+        return;
+    check->rates = rates_load(path, &error);
+    if (check->rates == NULL)
+        findings_add(&check->findings, SEVERITY_ERROR, error.text);
+}
+
+/* Without rates a plan's name has no meaning, and does no harm. */
+static void check_plan(struct check *check, const struct tenant *tenant) {
+    struct error error;
+
+    if (check->rates == NULL || rates_find_tariff(check->rates, tenant->plan.name) != NULL)
+        return;
+    error_set(&error, "the rates have no plan \"%s\", so this tenant can't be billed",
+              tenant->plan.name);
+    find_at(check, SEVERITY_ERROR, tenant, "plan", "name", error.text);
+}
+
 static void check_tenant(void *context, struct tenant *tenant) {
     struct check *check = context;
     char *path = path_of(check, tenant);
 
     check_sessions(check, tenant);
+    check_plan(check, tenant);
     check_data_root(check, tenant);
     check_database(check, tenant);
     container_check_tenant(check->containers, tenant, path);
@@ -191,6 +218,7 @@ static void check_deinit(struct check *check) {
     }
     container_check_close(check->containers);
     findings_deinit(&check->findings);
+    rates_free(check->rates);
     registry_close(check->registry);
 }
 
@@ -212,6 +240,7 @@ int verb_check(struct cli *cli, int argc, char **argv) {
     } else {
         container_check_config(check.containers);
         registry_each_error(check.registry, on_error, &check);
+        check_rates(&check);
         registry_each(check.registry, check_tenant, &check);
         findings_summarize(&check.findings, registry_count(check.registry), "tenants");
     }

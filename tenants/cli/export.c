@@ -9,13 +9,16 @@
 #include <unistd.h>
 
 #include "tenants/cli/cli.h"
+#include "tenants/cli/pricing.h"
 #include "tenants/cli/query.h"
 #include "tenants/report.h"
 
 struct export_options {
     struct query_options common;
-    const struct report_format *format;
-    const char *output; /* NULL: standard output */
+    struct report_options report;
+    const char *output;     /* NULL: standard output */
+    const char *rates_path; /* NULL: the usual one */
+    struct pricing pricing; /* as far as the format needs it */
 };
 
 /* Where the report goes. */
@@ -24,23 +27,79 @@ struct output {
     char *temporary; /* owned; NULL: the stream is written in place */
 };
 
+/* ---- The options ---- */
+
+static int take_column(const struct cli *cli, struct report_options *report, const char *name) {
+    unsigned column = 0;
+
+    while (report_column_names[column] != NULL && strcmp(report_column_names[column], name) != 0)
+        column++;
+    if (report_column_names[column] == NULL) {
+        const char *closest = cli_closest(name, report_column_names);
+        return cli_fail(cli, EX_USAGE, "--columns: there is no column \"%s\"%s%s%s", name,
+                        closest != NULL ? "; did you mean \"" : "", closest != NULL ? closest : "",
+                        closest != NULL ? "\"?" : "");
+    }
+    if (report->column_count == REPORT_COLUMNS_MAX)
+        return cli_fail(cli, EX_USAGE, "--columns: at most %d of them", REPORT_COLUMNS_MAX);
+    report->columns[report->column_count++] = column;
+    return EX_OK;
+}
+
+static int take_columns(const struct cli *cli, struct report_options *report, char *names) {
+    int code = EX_OK;
+
+    report->column_count = 0;
+    for (char *name; code == EX_OK && (name = strsep(&names, ",")) != NULL;)
+        code = take_column(cli, report, name);
+    return code;
+}
+
+static int take_format(const struct cli *cli, struct report_options *report, const char *name) {
+    report->format = report_find_format(name);
+    if (report->format != NULL)
+        return EX_OK;
+    return cli_fail(cli, EX_USAGE, "--format: \"%s\" is none of csv, json, focus, cloudevents",
+                    name);
+}
+
 static int take_option(const struct cli *cli, struct export_options *options, int code) {
-    if (code == 'o') {
+    switch (code) {
+    case 'f':
+        return take_format(cli, &options->report, optarg);
+    case 'c':
+        return take_columns(cli, &options->report, optarg);
+    case 'o':
         options->output = optarg;
         return EX_OK;
-    }
-    if (code != 'f')
+    case 's':
+        options->report.source = optarg;
+        return EX_OK;
+    case PRICING_OPTION_RATES:
+        options->rates_path = optarg;
+        return EX_OK;
+    default:
         return query_take_option(cli, &options->common, code, optarg);
-    options->format = report_find_format(optarg);
-    if (options->format == NULL)
-        return cli_fail(cli, EX_USAGE, "--format: \"%s\" is none of csv, json", optarg);
-    return EX_OK;
+    }
+}
+
+static int check_options(const struct cli *cli, const struct export_options *options) {
+    const struct report_options *report = &options->report;
+
+    if (report->column_count > 0 && !report_has_columns(report->format))
+        return cli_fail(cli, EX_USAGE, "--columns is for --format csv");
+    if (options->rates_path != NULL && !report_has_charges(report->format))
+        return cli_fail(cli, EX_USAGE, "--rates is for --format focus and cloudevents");
+    return query_check(cli, &options->common);
 }
 
 static int parse_options(const struct cli *cli, struct export_options *options, int argc,
                          char **argv) {
     static const struct option table[] = {{"format", required_argument, NULL, 'f'},
                                           {"output", required_argument, NULL, 'o'},
+                                          {"columns", required_argument, NULL, 'c'},
+                                          {"source", required_argument, NULL, 's'},
+                                          PRICING_OPTION,
                                           QUERY_OPTIONS};
     int code;
 
@@ -51,7 +110,7 @@ static int parse_options(const struct cli *cli, struct export_options *options, 
     }
     if (optind < argc)
         return cli_fail(cli, EX_USAGE, "what is \"%s\"?", argv[optind]);
-    return query_check(cli, &options->common);
+    return check_options(cli, options);
 }
 
 /* ---- The output ---- */
@@ -115,7 +174,7 @@ static int write_report(const struct cli *cli, struct ledger *ledger,
     struct report report;
     struct error error;
 
-    report_begin(&report, options->format, out, options->common.now);
+    report_begin(&report, &options->report, out);
     if (ledger_query(ledger, &options->common.query, report_row, &report, &error) < 0)
         return cli_fail(cli, EX_IOERR, "%s", error.text);
     if (report_end(&report, &error) < 0)
@@ -143,11 +202,35 @@ static int export_rows(const struct cli *cli, struct ledger *ledger,
     return code;
 }
 
+/* What the format needs beside the ledger; then the rows. */
+static int export_with_registry(struct cli *cli, struct ledger *ledger,
+                                struct export_options *options) {
+    struct report_options *report = &options->report;
+    struct pricing *pricing = &options->pricing;
+    int code = EX_OK;
+
+    if (report_has_charges(report->format))
+        code = pricing_open(cli, options->rates_path, report_needs_rates(report->format),
+                            &options->common, pricing);
+    else if (report_wants_names(report))
+        code = cli_load_registry(cli, &pricing->registry);
+    report->biller = &pricing->biller;
+    report->registry = pricing->registry;
+    if (code == EX_OK)
+        code = export_rows(cli, ledger, options);
+    if (code == EX_OK)
+        pricing_tell_unmetered(cli, pricing);
+    pricing_close(pricing);
+    return code;
+}
+
 int verb_export(struct cli *cli, int argc, char **argv) {
     struct export_options options = {
         .common = {.query = {.by = LEDGER_BY_MONTH}, .now = time(NULL)},
-        .format = report_find_format(cli_wants_json(cli) ? "json" : "csv"),
+        .report = {.format = report_find_format(cli_wants_json(cli) ? "json" : "csv"),
+                   .source = "/fpmux"},
     };
+    options.report.generated_at = options.common.now;
     bool is_complete;
     int code = parse_options(cli, &options, argc, argv);
 
@@ -156,7 +239,7 @@ int verb_export(struct cli *cli, int argc, char **argv) {
     struct ledger *ledger = query_open_ledger(cli, &is_complete);
     if (ledger == NULL)
         return EX_UNAVAILABLE;
-    code = export_rows(cli, ledger, &options);
+    code = export_with_registry(cli, ledger, &options);
     ledger_close(ledger);
     if (code == EX_OK && options.common.is_strict && !is_complete)
         return EX_TEMPFAIL;

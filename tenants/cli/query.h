@@ -19,6 +19,7 @@ enum {
     QUERY_OPTION_BY,
     QUERY_OPTION_WITH_IDLE,
     QUERY_OPTION_STRICT,
+    QUERY_OPTION_LAST = QUERY_OPTION_STRICT
 };
 
 /* clang-format off */

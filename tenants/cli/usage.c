@@ -1,5 +1,5 @@
 /* fpmuxctl usage: what the organisations used, as a table for people; --json is what export
- * writes. */
+ * writes. With --bill: what they have to pay for it. */
 #include <errno.h>
 #include <inttypes.h>
 #include <libsmartcols.h>
@@ -9,7 +9,9 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "tenants/cli/bill.h"
 #include "tenants/cli/cli.h"
+#include "tenants/cli/pricing.h"
 #include "tenants/cli/query.h"
 #include "tenants/period.h"
 #include "tenants/report.h"
@@ -33,6 +35,12 @@ enum {
 static const char *const TITLES[COLUMN_COUNT] = {
     "TENANT", "PERIOD", "REQUESTS", "CPU",      "WALL",    "QUEUED",
     "IN",     "OUT",    "5XX",      "REJECTED", "SERVICE", "METERING",
+};
+
+struct usage_options {
+    struct query_options common;
+    bool wants_bill;
+    const char *rates_path; /* NULL: the usual one */
 };
 
 struct table {
@@ -187,38 +195,74 @@ static int print_table(const struct cli *cli, struct ledger *ledger,
 
 static int print_json(const struct cli *cli, struct ledger *ledger,
                       const struct query_options *options) {
+    struct report_options format = {.format = report_find_format("json"),
+                                    .generated_at = options->now};
     struct report report;
     struct error error;
 
-    report_begin(&report, report_find_format("json"), stdout, options->now);
+    report_begin(&report, &format, stdout);
     if (ledger_query(ledger, &options->query, report_row, &report, &error) < 0 ||
         report_end(&report, &error) < 0)
         return cli_fail(cli, EX_IOERR, "%s", error.text);
     return EX_OK;
 }
 
-static int parse_options(const struct cli *cli, struct query_options *options, int argc,
+/* ---- The verb ---- */
+
+static int take_option(const struct cli *cli, struct usage_options *options, int code) {
+    if (code == 'b')
+        options->wants_bill = true;
+    else if (code == PRICING_OPTION_RATES)
+        options->rates_path = optarg;
+    else
+        return query_take_option(cli, &options->common, code, optarg);
+    return EX_OK;
+}
+
+static int check_options(const struct cli *cli, struct usage_options *options) {
+    struct query_options *common = &options->common;
+
+    if (!common->has_period && !common->has_from_to) {
+        struct period month = period_around(LEDGER_BY_MONTH, common->now);
+        common->query.from = month.from;
+        common->query.to = month.to;
+    }
+    if (options->rates_path != NULL && !options->wants_bill)
+        return cli_fail(cli, EX_USAGE, "--rates is for --bill");
+    if (options->wants_bill && common->query.by != LEDGER_BY_MONTH)
+        return cli_fail(cli, EX_USAGE, "--bill is by month; see export --format focus");
+    return query_check(cli, common);
+}
+
+static int parse_options(const struct cli *cli, struct usage_options *options, int argc,
                          char **argv) {
-    static const struct option table[] = {QUERY_OPTIONS};
+    static const struct option table[] = {
+        {"bill", no_argument, NULL, 'b'}, PRICING_OPTION, QUERY_OPTIONS};
     int code;
 
     while ((code = getopt_long(argc, argv, "", table, NULL)) != -1) {
-        int result = query_take_option(cli, options, code, optarg);
+        int result = take_option(cli, options, code);
         if (result != EX_OK)
             return result;
     }
     if (optind < argc)
         return cli_fail(cli, EX_USAGE, "what is \"%s\"?", argv[optind]);
-    if (!options->has_period && !options->has_from_to) {
-        struct period month = period_around(LEDGER_BY_MONTH, options->now);
-        options->query.from = month.from;
-        options->query.to = month.to;
-    }
-    return query_check(cli, options);
+    return check_options(cli, options);
+}
+
+static int print_bills(struct cli *cli, struct ledger *ledger, struct usage_options *options) {
+    struct pricing pricing;
+    int code = pricing_open(cli, options->rates_path, true, &options->common, &pricing);
+
+    if (code == EX_OK)
+        code = bill_print(cli, ledger, &options->common, &pricing);
+    pricing_close(&pricing);
+    return code;
 }
 
 int verb_usage(struct cli *cli, int argc, char **argv) {
-    struct query_options options = {.query = {.by = LEDGER_BY_MONTH}, .now = time(NULL)};
+    struct usage_options options = {
+        .common = {.query = {.by = LEDGER_BY_MONTH}, .now = time(NULL)}};
     bool is_complete;
     int code = parse_options(cli, &options, argc, argv);
 
@@ -227,10 +271,13 @@ int verb_usage(struct cli *cli, int argc, char **argv) {
     struct ledger *ledger = query_open_ledger(cli, &is_complete);
     if (ledger == NULL)
         return EX_UNAVAILABLE;
-    code = cli_wants_json(cli) ? print_json(cli, ledger, &options)
-                               : print_table(cli, ledger, &options);
+    if (options.wants_bill)
+        code = print_bills(cli, ledger, &options);
+    else
+        code = cli_wants_json(cli) ? print_json(cli, ledger, &options.common)
+                                   : print_table(cli, ledger, &options.common);
     ledger_close(ledger);
-    if (code == EX_OK && options.is_strict && !is_complete)
+    if (code == EX_OK && options.common.is_strict && !is_complete)
         return EX_TEMPFAIL;
     return code;
 }

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "tenants/cli/cli.h"
-#include "tenants/cli/query.h"
+#include "tenants/cli/pricing.h"
 
 const struct verb verbs[] = {
     {"tenant", verb_tenant, "list, show and edit the organisations",
@@ -28,7 +28,7 @@ const struct verb verbs[] = {
      "  --force        rewrite files that have comments, which are lost\n"
      "  --dry-run      say what would be done, and do nothing\n"
      "  --prune        remove the tenants that are not in FILE\n"},
-    {"check", verb_check, "read the configuration and all tenants, and say what is wrong",
+    {"check", verb_check, "read the configuration, tenants and rates, and say what is wrong",
      "check [FILE...] [--json]\n"
      "\n"
      "Prints every error and warning as FILE:LINE:COLUMN: what is wrong. With FILEs, checks these\n"
@@ -36,20 +36,27 @@ const struct verb verbs[] = {
     {"usage", verb_usage, "show what the organisations used",
      "usage [--tenant ID] [--from TIME] [--to TIME] [--period PERIOD]\n"
      "                [--by hour|day|month|all] [--with-idle] [--strict] [--json]\n"
+     "       fpmuxctl usage --bill [--rates FILE] [--tenant ID] [--from TIME] [--to TIME]\n"
+     "                [--period PERIOD] [--strict] [--json]\n"
      "\n"
      "Shows the running month, one line per tenant and month, if nothing else is asked for. Takes\n"
      "what was counted up to now into the ledger first, whether the daemon runs or not. --json\n"
      "prints the same as export --format json.\n"
-     "\n" QUERY_HELP},
+     "\n"
+     "  --bill         what each has to pay, by month\n" PRICING_HELP QUERY_HELP},
     {"export", verb_export, "write what the organisations used, for bills",
-     "export [--format csv|json] [--output FILE] [--tenant ID] [--from TIME]\n"
-     "                [--to TIME] [--period PERIOD] [--by hour|day|month|all] [--with-idle]\n"
-     "                [--strict]\n"
+     "export [--format csv|json|focus|cloudevents] [--output FILE] [--columns LIST]\n"
+     "                [--rates FILE] [--source URI] [--tenant ID] [--from TIME] [--to TIME]\n"
+     "                [--period PERIOD] [--by hour|day|month|all] [--with-idle] [--strict]\n"
      "\n"
      "Writes all of the ledger, one row per tenant and month, if nothing else is asked for.\n"
      "Takes what was counted up to now in first, whether the daemon runs or not. Times are UTC,\n"
      "ends exclusive; seconds have nine decimals; the unknown is empty (CSV) or null (JSON).\n"
      "\n"
+     "  --format       csv, json: usage; focus: charges as FOCUS 1.2 has them; cloudevents: usage\n"
+     "                 as CloudEvents 1.0, with charges where there are rates\n"
+     "  --columns LIST names with commas between them, in that order (csv); also \"name\"\n"
+     "  --source URI   of CloudEvents (default: /fpmux); each ledger its own\n" PRICING_HELP
      "  --output FILE  appears whole, or not at all\n" QUERY_HELP},
     {"exec", verb_exec, "run a command with an organisation's parameters",
      "exec ID [-i] [--timeout SECONDS] [--with-suspended] -- COMMAND [ARGUMENT]...\n"

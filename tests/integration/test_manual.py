@@ -49,8 +49,9 @@ def explained(name):
     return {word for line in lines for word in re.findall(r"[\w-]+", line)}
 
 
-def test_all_four_pages_are_there():
-    assert set(PAGES) == {"fpmux.8", "fpmux.json.5", "fpmux-tenant.5", "fpmuxctl.1"}
+def test_all_pages_are_there():
+    assert set(PAGES) == {"fpmux.8", "fpmux.json.5", "fpmux-rates.5", "fpmux-tenant.5",
+                          "fpmuxctl.1"}
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -105,6 +106,11 @@ def test_verbs_are_in_the_manual():
 def test_key_of_the_configuration_is_explained(key):
     assert key in explained("fpmux.json.5")
     assert f'"{key}":' in (SOURCE / "tenants/examples/fpmux.json").read_text()
+
+
+@pytest.mark.parametrize("key", keys_of("tenants/rates.c"))
+def test_key_of_the_rates_is_explained(key):
+    assert key in explained("fpmux-rates.5")
 
 
 def schema_keys(node):
@@ -164,7 +170,7 @@ def test_defaults_are_those_of_the_source(source):
 
 
 def test_examples_of_the_pages_are_right(tmp_path):
-    """What fpmux.json(5) and fpmux-tenant(5) show is taken by --check."""
+    """What the pages of section 5 show is taken by --check and check."""
     def examples(name):
         blocks = re.findall(r"^\.Bd -literal -offset indent\n(.*?)^\.Ed", PAGES[name].read_text(),
                             re.MULTILINE | re.DOTALL)
@@ -177,6 +183,9 @@ def test_examples_of_the_pages_are_right(tmp_path):
     config, over_tcp, containers = examples("fpmux.json.5")
     config.update(over_tcp | containers, registry=f"dir:{tmp_path}/tenants")
     config["pools"]["default"]["php"] = {"memory_limit": "128M"}
+    (rates,) = examples("fpmux-rates.5")
+    (tmp_path / "rates.json").write_text(json.dumps(rates))
+    config["rates"] = f"{tmp_path}/rates.json"
     (tenant,) = examples("fpmux-tenant.5")
     tenant["params"]["DBPASS"]["file"] = str(secret)
     (tmp_path / "tenants").mkdir()
@@ -185,3 +194,4 @@ def test_examples_of_the_pages_are_right(tmp_path):
     path.write_text(json.dumps(config))
     done = output(str(build_directory() / "fpmux"), "--config", str(path), "--check")
     assert "1 tenants, 0 in error" in done
+    output(str(build_directory() / "fpmuxctl"), "--config", str(path), "check")

@@ -167,8 +167,9 @@ def test_pool_of_fpm_is_one_that_fpm_takes(tmp_path):
 
 
 def test_columns_of_the_bill_are_those_of_the_export():
-    source = (SOURCE / "tenants/report.c").read_text()
-    columns = re.findall(r'"(\w+)"', re.search(r"COLUMNS\[\] = \{(.*?)\};", source, re.S).group(1))
+    source = (SOURCE / "tenants/report_columns.c").read_text()
+    table = re.search(r"report_column_names\[.*?\] = \{(.*?)\};", source, re.S).group(1)
+    columns = re.findall(r'"(\w+)"', table)
     table = README.split("| column | |", 1)[1].split("\n\n", 1)[0]
     assert re.findall(r"`(\w+)`", "\n".join(row.split("|")[1] for row in table.splitlines()
                                             if "`" in row)) == columns

@@ -32,6 +32,7 @@ def test_examples_satisfy_the_schema(name):
     {"php": {"precision": 14, "memory_limit": "1M", "display_errors": False}},
     {"container": {"image": "a/b:1", "memory_bytes": 16777216},
      "cron": {"every_seconds": 1, "command": ["a", "b c"], "seconds": 1}},
+    {"plan": {"name": "basic-2"}},
     {"plan": {"suspended": "stop", "requests_per_month": 0}, "limits": {"queue_seconds": 0.5}},
 ])
 def test_good_tenants_satisfy_the_schema(tenant):
@@ -65,6 +66,7 @@ def test_good_tenants_satisfy_the_schema(tenant):
     {"limits": {"weight": 1.5}},
     {"plan": {"paid_until": "2026-13-01"}},
     {"plan": {"over": "fast"}},
+    {"plan": {"name": "Big one"}},
     {"plan": {"cpu_seconds_per_month": -1}},
     {"labels": {"a": 1}},
     {"container": "x"},

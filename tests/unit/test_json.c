@@ -209,6 +209,29 @@ static void write_file(const char *path, const char *text) {
     fclose(file);
 }
 
+static void expect_scalar(const struct json_document *document, const char *key,
+                          const char *expected) {
+    const cJSON *node = cJSON_GetObjectItemCaseSensitive(document->root, key);
+    size_t length;
+    const char *text = json_scalar_text(document, node, &length);
+
+    assert_int_equal(length, strlen(expected));
+    assert_memory_equal(text, expected, length);
+}
+
+static void test_numbers_are_had_as_they_stand(void **state) {
+    static const char text[] = "{\"a\":9007199254740993.10, \"b\" : /* c */ 1e400\n,\"c\":-0}";
+    struct json_document document;
+    struct error error;
+
+    (void)state;
+    assert_true(json_parse(&document, "t", text, strlen(text), &error));
+    expect_scalar(&document, "a", "9007199254740993.10");
+    expect_scalar(&document, "b", "1e400");
+    expect_scalar(&document, "c", "-0");
+    json_deinit(&document);
+}
+
 static void test_load_takes_small_regular_files_only(void **state) {
     char dir[] = "/tmp/fpmux-json-XXXXXX";
     char path[64];
@@ -247,6 +270,7 @@ int main(void) {
         cmocka_unit_test(test_key_that_stands_twice_is_refused),
         cmocka_unit_test(test_nesting_is_bounded),
         cmocka_unit_test(test_position_of_every_node),
+        cmocka_unit_test(test_numbers_are_had_as_they_stand),
         cmocka_unit_test(test_load_takes_small_regular_files_only),
     };
 

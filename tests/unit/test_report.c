@@ -35,19 +35,26 @@ static struct ledger_row row_of(const char *tenant) {
 }
 
 /* Owned by the caller. */
-static char *written(const char *format, const struct ledger_row *rows, size_t count) {
+static char *written_with(const struct report_options *options, const struct ledger_row *rows,
+                          size_t count) {
     struct report report;
     struct error error = {""};
     char *text = NULL;
     size_t length;
     FILE *out = open_memstream(&text, &length);
 
-    report_begin(&report, report_find_format(format), out, HOUR_14);
+    report_begin(&report, options, out);
     for (size_t i = 0; i < count; i++)
         assert_int_equal(report_row(&report, &rows[i]), 0);
     assert_int_equal(report_end(&report, &error), 0);
     fclose(out);
     return text;
+}
+
+static char *written(const char *format, const struct ledger_row *rows, size_t count) {
+    struct report_options options = {.format = report_find_format(format), .generated_at = HOUR_14};
+
+    return written_with(&options, rows, count);
 }
 
 #define HEAD                                                                                       \
@@ -140,6 +147,30 @@ static void test_csv_fields_are_no_formulas(void **state) {
     expect_csv_field("a=b", "a=b");
 }
 
+static unsigned column(const char *name) {
+    unsigned index = 0;
+
+    while (strcmp(report_column_names[index], name) != 0)
+        index++;
+    return index;
+}
+
+static void test_csv_has_the_columns_of_choice_in_their_order(void **state) {
+    struct report_options options = {
+        .format = report_find_format("csv"),
+        .column_count = 4,
+        .columns = {column("requests"), column("tenant"), column("name"), column("requests")}};
+    struct ledger_row row = row_of("centro1");
+
+    (void)state;
+    char *text = written_with(&options, &row, 1);
+    assert_string_equal(text, "requests,tenant,name,requests\r\n3,centro1,,3\r\n");
+    free(text);
+    assert_true(report_wants_names(&options));
+    options.column_count = 2;
+    assert_false(report_wants_names(&options));
+}
+
 static void test_json_says_the_same(void **state) {
     struct ledger_row rows[] = {row_of("centro1"), row_of("q\"b\\s\x01")};
 
@@ -184,13 +215,14 @@ static void test_json_is_json(void **state) {
 
 static void test_write_error_is_told(void **state) {
     struct ledger_row row = row_of("a");
+    struct report_options options = {.format = report_find_format("csv")};
     struct report report;
     struct error error = {""};
     FILE *out = fopen("/dev/full", "w");
 
     (void)state;
     setvbuf(out, NULL, _IONBF, 0);
-    report_begin(&report, report_find_format("csv"), out, 0);
+    report_begin(&report, &options, out);
     assert_int_not_equal(report_row(&report, &row), 0);
     assert_int_equal(report_end(&report, &error), -1);
     assert_non_null(strstr(error.text, "No space left"));
@@ -201,6 +233,9 @@ static void test_formats_are_known_by_name(void **state) {
     (void)state;
     assert_non_null(report_find_format("csv"));
     assert_non_null(report_find_format("json"));
+    assert_true(report_needs_rates(report_find_format("focus")));
+    assert_true(report_has_charges(report_find_format("cloudevents")));
+    assert_false(report_has_charges(report_find_format("csv")));
     assert_null(report_find_format("xls"));
 }
 
@@ -245,6 +280,7 @@ int main(void) {
         cmocka_unit_test(test_large_figures_are_exact),
         cmocka_unit_test(test_csv_quotes_only_what_needs_it),
         cmocka_unit_test(test_csv_fields_are_no_formulas),
+        cmocka_unit_test(test_csv_has_the_columns_of_choice_in_their_order),
         cmocka_unit_test(test_json_says_the_same),
         cmocka_unit_test(test_json_is_json),
         cmocka_unit_test(test_write_error_is_told),

@@ -101,6 +101,7 @@ static void test_defaults_come_from_the_configuration(void **state) {
     assert_int_equal(tenant->limits.queue_ms, 2500);
     assert_int_equal(tenant->limits.request_ms, 30000);
     assert_int_equal(tenant->limits.weight, 1);
+    assert_null(tenant->plan.name);
     assert_int_equal(tenant->plan.paid_until, 0);
     assert_int_equal(tenant->plan.over, PLAN_OVER_REFUSE);
     assert_false(tenant->plan.stop_container);
@@ -121,7 +122,8 @@ static const char whole[] =
     " \"php\": {\"precision\": 17, \"memory_limit\": \"256M\"},\n"
     " \"limits\": {\"concurrency\": 4, \"queue\": 0, \"queue_seconds\": 0.25,\n"
     "  \"request_seconds\": 300, \"weight\": 2},\n"
-    " \"plan\": {\"paid_until\": \"2028-02-29\", \"cpu_seconds_per_month\": 36000,\n"
+    " \"plan\": {\"name\": \"basic\", \"paid_until\": \"2028-02-29\", \"cpu_seconds_per_month\": "
+    "36000,\n"
     "  \"requests_per_month\": 7, \"over\": \"slow\", \"suspended\": \"stop\"},\n"
     " \"container\": {\"image\": \"x\"}, \"cron\": {\"every_seconds\": 60, \"command\": [\"php\", "
     "\"x\"]},\n"
@@ -146,6 +148,7 @@ static void assert_whole(const struct fixture *fixture, const struct tenant *ten
     assert_int_equal(tenant->limits.queue, 0);
     assert_int_equal(tenant->limits.queue_ms, 250);
     assert_int_equal(tenant->limits.weight, 2);
+    assert_string_equal(tenant->plan.name, "basic");
     assert_int_equal(tenant->plan.paid_until, 1835481600); /* 2028-03-01T00:00:00Z */
     assert_int_equal(tenant->plan.cpu_seconds_per_month, 36000);
     assert_int_equal(tenant->plan.requests_per_month, 7);
@@ -271,6 +274,7 @@ static void test_errors_say_where_and_what_would_be_right(void **state) {
          "t:1:28: \"concurrency\" must be a whole number from 1 to 10000"},
         {"{\"limits\": {\"weight\": 1001}}",
          "t:1:23: \"weight\" must be a whole number from 1 to 1000"},
+        {"{\"plan\": {\"name\": \"Big one\"}}", "t:1:19: \"name\" must be " PLAN_NAME_RULE},
         {"{\"plan\": {\"over\": \"fast\"}}", "t:1:19: \"over\" must be \"refuse\" or \"slow\""},
         {"{\"plan\": {\"suspended\": true}}", "t:1:24: \"suspended\" must be \"keep\" or \"stop\""},
     };
