@@ -98,7 +98,7 @@ static int begin_account(struct summing *summing, int64_t account, const char *n
 
 static void begin_row(struct summing *summing, time_t time) {
     const struct ledger_query *query = summing->query;
-    struct period period = period_around(query->by, time);
+    struct period period = period_around(query->by, query->zone, time);
 
     if (query->by == LEDGER_BY_ALL)
         period.from = query->from > 0 ? query->from : time - time % SECONDS_PER_HOUR;

@@ -37,8 +37,7 @@ static int take_option(const struct cli *cli, struct export_options *options, in
     return EX_OK;
 }
 
-static int parse_options(const struct cli *cli, struct export_options *options, int argc,
-                         char **argv) {
+static int parse_options(struct cli *cli, struct export_options *options, int argc, char **argv) {
     static const struct option table[] = {{"format", required_argument, NULL, 'f'},
                                           {"output", required_argument, NULL, 'o'},
                                           QUERY_OPTIONS};
@@ -51,7 +50,7 @@ static int parse_options(const struct cli *cli, struct export_options *options, 
     }
     if (optind < argc)
         return cli_fail(cli, EX_USAGE, "what is \"%s\"?", argv[optind]);
-    return query_check(cli, &options->common);
+    return query_finish(cli, &options->common, NULL);
 }
 
 /* ---- The output ---- */

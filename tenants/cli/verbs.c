@@ -35,7 +35,7 @@ const struct verb verbs[] = {
      "as if they were in the registry, and nothing else.\n"},
     {"usage", verb_usage, "show what the organisations used",
      "usage [--tenant ID] [--from TIME] [--to TIME] [--period PERIOD]\n"
-     "                [--by hour|day|month|all] [--with-idle] [--strict] [--json]\n"
+     "                [--by hour|day|month|all] [--tz ZONE] [--with-idle] [--strict] [--json]\n"
      "\n"
      "Shows the running month, one line per tenant and month, if nothing else is asked for. Takes\n"
      "what was counted up to now into the ledger first, whether the daemon runs or not. --json\n"
@@ -43,12 +43,14 @@ const struct verb verbs[] = {
      "\n" QUERY_HELP},
     {"export", verb_export, "write what the organisations used, for bills",
      "export [--format csv|json] [--output FILE] [--tenant ID] [--from TIME]\n"
-     "                [--to TIME] [--period PERIOD] [--by hour|day|month|all] [--with-idle]\n"
-     "                [--strict]\n"
+     "                [--to TIME] [--period PERIOD] [--by hour|day|month|all] [--tz ZONE]\n"
+     "                [--with-idle] [--strict]\n"
      "\n"
      "Writes all of the ledger, one row per tenant and month, if nothing else is asked for.\n"
-     "Takes what was counted up to now in first, whether the daemon runs or not. Times are UTC,\n"
-     "ends exclusive; seconds have nine decimals; the unknown is empty (CSV) or null (JSON).\n"
+     "Takes what was counted up to now in first, whether the daemon runs or not. Times are "
+     "written\n"
+     "in UTC, ends exclusive; seconds have nine decimals; the unknown is empty (CSV) or null "
+     "(JSON).\n"
      "\n"
      "  --output FILE  appears whole, or not at all\n" QUERY_HELP},
     {"exec", verb_exec, "run a command with an organisation's parameters",
