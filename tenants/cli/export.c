@@ -155,6 +155,7 @@ int verb_export(struct cli *cli, int argc, char **argv) {
     struct ledger *ledger = query_open_ledger(cli, &is_complete);
     if (ledger == NULL)
         return EX_UNAVAILABLE;
+    query_tell_deleted(ledger, &options.common);
     code = export_rows(cli, ledger, &options);
     ledger_close(ledger);
     if (code == EX_OK && options.common.is_strict && !is_complete)

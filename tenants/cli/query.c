@@ -1,9 +1,11 @@
 #include "tenants/cli/query.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
 
+#include "tenants/ledger_care.h"
 #include "tenants/period.h"
 #include "tenants/timezone.h"
 
@@ -125,4 +127,16 @@ struct ledger *query_open_ledger(struct cli *cli, bool *is_complete) {
     }
     *is_complete = fold(cli, config, ledger);
     return ledger;
+}
+
+void query_tell_deleted(struct ledger *ledger, const struct query_options *options) {
+    char before[PERIOD_TIME_BYTES];
+    struct error error;
+    time_t deleted = ledger_deleted_before(ledger, &error);
+
+    if (deleted <= options->query.from)
+        return;
+    period_format_time(deleted, before);
+    fprintf(stderr, "What was used before %s was deleted from the ledger (ledger prune).\n",
+            before);
 }

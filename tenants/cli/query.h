@@ -67,6 +67,9 @@ int query_finish(struct cli *cli, struct query_options *options, const char *def
  * failure that was told. */
 int query_enter_zone(struct cli *cli, const char *name, enum period_zone *zone);
 
+/* Says on standard error if some of the time that is asked for was let go of. */
+void query_tell_deleted(struct ledger *ledger, const struct query_options *options);
+
 /* The ledger of the configuration, with the counter files taken in. What could not be taken in is
  * told on standard error, and *is_complete is false. NULL: it can't be opened, which was told. */
 struct ledger *query_open_ledger(struct cli *cli, bool *is_complete);

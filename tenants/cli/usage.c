@@ -223,6 +223,7 @@ int verb_usage(struct cli *cli, int argc, char **argv) {
     struct ledger *ledger = query_open_ledger(cli, &is_complete);
     if (ledger == NULL)
         return EX_UNAVAILABLE;
+    query_tell_deleted(ledger, &options);
     code = cli_wants_json(cli) ? print_json(cli, ledger, &options)
                                : print_table(cli, ledger, &options);
     ledger_close(ledger);

@@ -53,6 +53,25 @@ const struct verb verbs[] = {
      "(JSON).\n"
      "\n"
      "  --output FILE  appears whole, or not at all\n" QUERY_HELP},
+    {"ledger", verb_ledger, "back up, check, merge and prune the ledger",
+     "ledger backup FILE [--force]\n"
+     "       fpmuxctl ledger verify [FILE] [--json]\n"
+     "       fpmuxctl ledger merge FILE...\n"
+     "       fpmuxctl ledger prune --before DATE [--sum-to-days] [--tz ZONE] [--dry-run]\n"
+     "                [--force] [--vacuum]\n"
+     "\n"
+     "All of it while the daemon runs. A backup is one file, of one instant; it appears whole or\n"
+     "not at all. verify says what it looked at, what is wrong, and how to mend it. merge takes\n"
+     "in the ledgers of other hosts or backups; what is in several of them counts once, so it may\n"
+     "be repeated. prune lets go of what was used before DATE; neither counters nor merges bring\n"
+     "it back.\n"
+     "\n"
+     "  --force        backup: replace FILE; prune: the running month, too\n"
+     "  --sum-to-days  keep a row for each day instead of each hour, of days of ZONE\n"
+     "  --tz ZONE      whose days (default: `timezone` of the configuration, or UTC)\n"
+     "  --dry-run      say what would be done, and do nothing\n"
+     "  --vacuum       give the room back to the disk afterwards, where the ledger must fit once\n"
+     "                 more\n"},
     {"exec", verb_exec, "run a command with an organisation's parameters",
      "exec ID [-i] [--timeout SECONDS] [--with-suspended] -- COMMAND [ARGUMENT]...\n"
      "       fpmuxctl exec ID... | --all [--pool POOL] [--parallel N] [--timeout SECONDS]\n"

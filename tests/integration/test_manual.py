@@ -10,7 +10,7 @@ from support.fpmux import SOURCE, build_directory
 
 PAGES = {path.name: path for path in SOURCE.glob("*/*.[158]")}
 SCHEMA = json.loads((SOURCE / "tenants/schema/tenant.schema.json").read_text())
-VERBS = ("tenant", "check", "usage", "export")
+VERBS = ("tenant", "check", "usage", "export", "ledger")
 OPTION = re.compile(r"(?<![\w-])--?[a-zA-Z][a-z-]*")
 
 

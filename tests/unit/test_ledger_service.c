@@ -543,7 +543,7 @@ static void test_ledger_of_version_1_is_brought_up_to_date(void **state) {
         assert_int_equal(rows.rows[0].values[COUNTER_REQUESTS], 1);
         ledger_close(ledger);
     }
-    run_sql("PRAGMA user_version=3");
+    run_sql("PRAGMA user_version=4");
     expect_refused(source, "newer version");
 }
 
