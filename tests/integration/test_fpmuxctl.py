@@ -84,7 +84,7 @@ def test_help_and_version_go_to_standard_output(tool):
 def test_manual_page_has_the_options_that_help_has(tool):
     page = (SOURCE / "tenants" / "fpmuxctl.1").read_text()
     shown = "".join(tool.run(*words, "--help").stdout
-                    for words in ([], ["tenant"], ["check"], ["usage"], ["export"]))
+                    for words in ([], ["tenant"], ["check"], ["usage"], ["export"], ["ledger"]))
     assert set(re.findall(r"--([a-z][a-z-]*)", shown)) == set(re.findall(r"Fl Fl ([a-z-]+)", page))
     for verb in re.findall(r"fpmuxctl tenant ([a-z]+) ", shown):
         assert f"Cm tenant {verb}" in page, verb

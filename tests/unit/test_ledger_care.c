@@ -382,6 +382,34 @@ static void test_late_counters_are_added_to_the_sum(void **state) {
     ledger_close(ledger);
 }
 
+static void test_late_hour_of_the_same_daemon_is_added_to_the_sum(void **state) {
+    struct counters *counters = must_count(DAY_22 - DAY);
+    struct ledger *ledger = must_open();
+    struct counters_file *files;
+    struct error error;
+    char saved[600];
+
+    (void)state;
+    add_to(counters, "a", COUNTER_REQUESTS, 1);
+    assert_true(counters_tick(counters, DAY_22 - DAY + HOUR, &error));
+    add_to(counters, "a", COUNTER_REQUESTS, 10);
+    counters_close(counters);
+    assert_int_equal(counters_list(counters_dir, &files, &error), 2);
+    snprintf(saved, sizeof saved, "%s/saved", dir);
+    assert_int_equal(rename(files[0].path, saved), 0);
+    must_fold(ledger);
+    assert_int_equal(must_prune(ledger, DAY_22, true).rows, 1);
+    assert_int_equal(rename(saved, files[0].path), 0);
+    must_fold(ledger);
+    assert_int_equal(requests_of(ledger, "a"), 11);
+    for (int i = 0; i < 2; i++) {
+        must_prune(ledger, DAY_22, true);
+        assert_int_equal(requests_of(ledger, "a"), 11);
+    }
+    free(files);
+    ledger_close(ledger);
+}
+
 static void test_hours_not_seen_to_their_end_are_left(void **state) {
     struct ledger *ledger = must_open();
     struct counters *counters = must_count(DAY_22 - DAY);
@@ -564,6 +592,33 @@ static void test_sums_that_can_not_be_told_apart_are_refused(void **state) {
     ledger_close(ledger);
 }
 
+static void test_sum_of_less_than_is_known_adds_nothing(void **state) {
+    struct ledger *ledger = must_open(), *other = open_other();
+
+    (void)state;
+    count_four_hours(other, ledger);
+    must_merge(ledger, other_database);
+    must_prune(other, DAY_22, true);
+    assert_int_equal(must_merge(ledger, other_database).rows, 0);
+    assert_int_equal(requests_of(ledger, "a"), 1 + 2 + 4 + 8);
+    ledger_close(other);
+    ledger_close(ledger);
+}
+
+static void test_sum_does_not_bring_back_what_was_deleted(void **state) {
+    struct ledger *ledger = must_open(), *other = open_other();
+
+    (void)state;
+    count_four_hours(ledger, other);
+    must_merge(other, database);
+    must_prune(ledger, DAY_22, false);
+    must_prune(other, DAY_22, true);
+    expect_merge_refused(ledger, other_database, "before it was pruned");
+    assert_int_equal(requests_of(ledger, "a"), 4); /* an hour that still ran */
+    ledger_close(other);
+    ledger_close(ledger);
+}
+
 static void test_deleted_time_of_the_other_ledger_is_told(void **state) {
     struct ledger *ledger = must_open();
 
@@ -691,6 +746,7 @@ int main(void) {
         CARE(test_what_sums_can_not_answer_is_refused),
         CARE(test_pruned_hours_do_not_come_back_from_counters),
         CARE(test_late_counters_are_added_to_the_sum),
+        CARE(test_late_hour_of_the_same_daemon_is_added_to_the_sum),
         CARE(test_hours_not_seen_to_their_end_are_left),
         CARE(test_deleting_is_remembered),
         CARE(test_dry_run_changes_nothing),
@@ -699,6 +755,8 @@ int main(void) {
         CARE(test_sums_of_the_other_ledger_are_taken_once),
         CARE(test_part_of_a_day_is_completed_by_the_sum_of_all),
         CARE(test_sums_that_can_not_be_told_apart_are_refused),
+        CARE(test_sum_of_less_than_is_known_adds_nothing),
+        CARE(test_sum_does_not_bring_back_what_was_deleted),
         CARE(test_deleted_time_of_the_other_ledger_is_told),
         CARE(test_sound_ledger_is_found_sound),
         CARE(test_what_is_wrong_is_found),
