@@ -56,7 +56,7 @@ class Tool:
             "pools": {"default": {"address": "unix:/nowhere", "workers": 1, "root": "/srv"}}}))
 
     def export(self, *words):
-        """(seconds, MiB at most, rows) of one run."""
+        """What one run takes."""
         command = [str(self.program), "--config", str(self.config), "export", *words]
         with tempfile.TemporaryFile() as output:
             start = time.monotonic()
@@ -67,7 +67,8 @@ class Tool:
             output.seek(0)
             rows = sum(1 for _ in output) - 1
         assert process.returncode == 0, command
-        return seconds, usage.ru_maxrss / 1024, rows
+        return {"seconds": seconds, "cpu_seconds": usage.ru_utime + usage.ru_stime,
+                "mib": usage.ru_maxrss / 1024, "rows": rows}
 
 
 def fill(tool, tenants, report):
@@ -92,18 +93,36 @@ def fill(tool, tenants, report):
     database.close()
 
 
+def forget_cached(path):
+    """Out of the page cache, as on the first of the month."""
+    with open(path, "rb") as file:
+        os.fsync(file.fileno())
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
 def measure(build, home, report, tenants=TENANTS):
-    """One sample: a month of all tenants, a row for each, with a cold and then a warm cache."""
+    """One sample: a month of all tenants, a row for each; and with a row for each day."""
     tool = Tool(build, home)
     if not tool.database.exists():
         fill(tool, tenants, report)
     sample = {"tenants": tenants}
     for by in ("month", "day"):
-        report(f"export --by {by}")
-        seconds, mib, rows = tool.export("--period", MONTH, "--by", by)
-        sample[by] = {"seconds": seconds, "mib": mib, "rows": rows}
+        report(f"ledger: export --by {by}")
+        forget_cached(tool.database)
+        sample[by] = tool.export("--period", MONTH, "--by", by)
     report("")
     return sample
+
+
+def results(sample):
+    """Rows of the bench's table: what a month's export takes, of what it may take."""
+    month = sample["month"]
+    return [{"row": f"7  month's export, {sample['tenants']} tenants, a year: {what}",
+             "figure": figure, "yardstick": budget, "unit": unit, "ratio": figure / budget,
+             "ratio_low": figure / budget, "ratio_high": figure / budget, "bound": "<=",
+             "budget": 1, "kept": figure <= budget}
+            for what, figure, budget, unit in (("time", month["seconds"], BUDGET_S, "s"),
+                                               ("memory", month["mib"], BUDGET_MIB, "MiB"))]
 
 
 def main():
@@ -119,10 +138,9 @@ def main():
                      arguments.tenants)
     for by in ("month", "day"):
         figures = sample[by]
-        print(f"{MONTH} by {by}: {figures['rows']} rows, {figures['seconds']:.2f} s, "
-              f"{figures['mib']:.0f} MiB")
-    month = sample["month"]
-    return 0 if month["seconds"] <= BUDGET_S and month["mib"] <= BUDGET_MIB else 1
+        print(f"{MONTH} by {by}: {figures['rows']} rows, {figures['seconds']:.2f} s "
+              f"({figures['cpu_seconds']:.2f} s CPU), {figures['mib']:.0f} MiB")
+    return 0 if all(result["kept"] for result in results(sample)) else 1
 
 
 if __name__ == "__main__":
