@@ -19,6 +19,10 @@ enum {
     WAL_BYTES = 64 << 20, /* what is kept of the WAL after a burst */
 };
 
+/* Others are attached by URI. A ledger is never used by two threads at once, and the lock around
+ * each call would be a sixth of what a large report takes. */
+#define LEDGER_OPEN_FLAGS (SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX)
+
 /* What makes a ledger of the next version of one of this version. */
 static const char *const SCHEMA_STEPS[SCHEMA_VERSION] = {
     "CREATE TABLE instance(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT;"
@@ -244,7 +248,7 @@ static int check_schema(struct ledger *ledger, struct error *error) {
 }
 
 static int open_database(struct ledger *ledger, struct error *error) {
-    const int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_URI; /* others are attached by URI */
+    const int flags = SQLITE_OPEN_READWRITE | LEDGER_OPEN_FLAGS;
     int persist = 1;
     char sql[128];
 
@@ -297,7 +301,7 @@ void ledger_uri(char out[LEDGER_URI_BYTES], const char *path) {
 }
 
 static int open_to_read(struct ledger *ledger, struct error *error) {
-    const int flags = SQLITE_OPEN_READONLY | SQLITE_OPEN_URI;
+    const int flags = SQLITE_OPEN_READONLY | LEDGER_OPEN_FLAGS;
     char uri[LEDGER_URI_BYTES];
 
     if (access(ledger->path, R_OK) < 0) {

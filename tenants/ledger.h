@@ -19,7 +19,7 @@
 #include "tenants/counters.h"
 #include "tenants/error.h"
 
-struct ledger;
+struct ledger; /* for one thread at a time */
 
 /* source is "sqlite:PATH"; the file is made when it is missing, and belongs to the owner of its
  * directory even when root makes it. Opened for reading only when it can't be written. */
