@@ -43,7 +43,9 @@ static void fold(struct folder *folder) {
     if (is_done)
         error.text[0] = '\0';
     if (!is_done && strcmp(error.text, folder->failure.text) != 0)
-        log_error("ledger: %s; counting goes on, and is taken in when that is mended", error.text);
+        log_error("ledger: %s; counting goes on, and is taken in when that is mended "
+                  "(fpmuxctl ledger verify says how)",
+                  error.text);
     if (is_done && folder->failure.text[0] != '\0')
         log_notice("ledger: takes in what was counted again");
     folder->failure = error;

@@ -1,5 +1,5 @@
-"""The ledger's disk is full, read-only, gone; the ledger is locked or damaged: requests are answered
-as ever, the reason is logged once, and when it is mended not one of them is missing."""
+"""The ledger's disk is full, read-only, gone; the ledger is locked or damaged: requests are
+answered as ever, the reason is logged once, and when it is mended not one of them is missing."""
 
 import contextlib
 import os

@@ -1,98 +1,5 @@
 /* The mapped counters: what is in a file at every moment, whatever happens to the writer. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-#include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/resource.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
-#include "tenants/counters_format.h"
-#include "tenants/counters_sync.h"
-
-#define HOUR_14 ((time_t)1795356000) /* 2026-11-22T14:00:00Z */
-
-static char dir[64];
-
-static int set_up(void **state) {
-    (void)state;
-    snprintf(dir, sizeof dir, "/tmp/fpmux-counters-XXXXXX");
-    return mkdtemp(dir) == NULL ? -1 : 0;
-}
-
-static int tear_down(void **state) {
-    (void)state;
-    DIR *stream = opendir(dir);
-    for (struct dirent *entry; (entry = readdir(stream)) != NULL;)
-        unlinkat(dirfd(stream), entry->d_name, 0);
-    closedir(stream);
-    return rmdir(dir);
-}
-
-static struct counters *must_open(time_t now) {
-    struct error error = {""};
-    struct counters *counters = counters_open(dir, now, &error);
-
-    if (counters == NULL)
-        fail_msg("%s", error.text);
-    return counters;
-}
-
-static void add_to(struct counters *counters, const char *name, enum counter counter,
-                   uint64_t amount) {
-    struct counters_account account;
-
-    counters_account_init(&account, name);
-    counters_add(counters, &account, counter, amount);
-}
-
-struct sum {
-    const char *name; /* NULL: all */
-    uint64_t values[COUNTER_COUNT];
-    size_t accounts;
-};
-
-static void sum_up(void *context, const char *account, const uint64_t values[COUNTER_COUNT]) {
-    struct sum *sum = context;
-
-    if (sum->name != NULL && strcmp(sum->name, account) != 0)
-        return;
-    sum->accounts++;
-    for (int i = 0; i < COUNTER_COUNT; i++)
-        sum->values[i] += values[i];
-}
-
-static size_t list(struct counters_file **files) {
-    struct error error = {""};
-    ssize_t count = counters_list(dir, files, &error);
-
-    if (count < 0)
-        fail_msg("%s", error.text);
-    return (size_t)count;
-}
-
-/* What the files of all hours and instances say about one account. */
-static struct sum read_all(const char *name) {
-    struct sum sum = {.name = name};
-    struct counters_file *files;
-    struct error error = {""};
-
-    for (size_t count = list(&files), i = 0; i < count; i++)
-        if (counters_read(&files[i], sum_up, &sum, &error) < 0)
-            fail_msg("%s", error.text);
-    free(files);
-    return sum;
-}
+#include "tests/support/counters_fixture.h"
 
 static void test_counters_are_read_as_they_were_added(void **state) {
     struct counters *counters = must_open(HOUR_14 + 100);
@@ -311,14 +218,6 @@ static void limit_file_size(rlim_t bytes) {
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
 }
 
-static void add_to_many(struct counters *counters, unsigned count) {
-    for (unsigned i = 0; i < count; i++) {
-        char name[32];
-        snprintf(name, sizeof name, "t%u", i);
-        add_to(counters, name, COUNTER_WALL_NS, 5);
-    }
-}
-
 static void test_full_disk_counts_in_memory_until_there_is_room(void **state) {
     struct counters *counters = must_open(HOUR_14);
     struct error error = {""};
@@ -506,18 +405,6 @@ static void test_workers_of_another_boot_are_forgotten(void **state) {
     counters_close(counters);
 }
 
-static void expect_damage(const char *what) {
-    struct counters_file *files;
-    struct error error = {""};
-    struct sum sum = {0};
-
-    assert_int_equal(list(&files), 1);
-    assert_int_equal(counters_read(&files[0], sum_up, &sum, &error), -1);
-    if (strstr(error.text, what) == NULL)
-        fail_msg("\"%s\" does not say \"%s\"", error.text, what);
-    free(files);
-}
-
 static void test_damaged_files_are_refused(void **state) {
     static const struct {
         off_t offset;
@@ -555,117 +442,6 @@ static void test_damaged_files_are_refused(void **state) {
     expect_damage("cut");
     close(fd);
     free(files);
-}
-
-/* Zeros in the place of what never reached the disk. */
-static void blank(const char *path, off_t offset, size_t count) {
-    static const char zeros[8192];
-    int fd = open(path, O_WRONLY);
-
-    for (size_t written = 0; written < count; written += sizeof zeros) {
-        size_t piece = count - written < sizeof zeros ? count - written : sizeof zeros;
-        assert_int_equal(pwrite(fd, zeros, piece, offset + (off_t)written), piece);
-    }
-    close(fd);
-}
-
-static void test_what_a_power_cut_left_unwritten_is_no_damage(void **state) {
-    struct counters *counters = must_open(HOUR_14);
-    struct counters_file *files;
-    struct stat status;
-
-    (void)state;
-    for (const char *name = "abc"; *name != '\0'; name++)
-        add_to(counters, (const char[]){*name, '\0'}, COUNTER_REQUESTS, 1);
-    counters_close(counters);
-    list(&files);
-    blank(files[0].path, COUNTERS_SLOTS_OFFSET + (off_t)sizeof(struct counters_slot),
-          sizeof(struct counters_slot));
-    assert_int_equal(read_all(NULL).accounts, 2);
-    assert_int_equal(read_all("c").values[COUNTER_REQUESTS], 1);
-    /* A header without a beginning, but with slots: whose they are is not known. */
-    blank(files[0].path, 0, COUNTERS_SLOTS_OFFSET);
-    expect_damage("does not begin");
-    assert_int_equal(stat(files[0].path, &status), 0);
-    blank(files[0].path, 0, (size_t)status.st_size);
-    assert_int_equal(read_all(NULL).accounts, 0);
-    free(files);
-}
-
-static void test_removed_file_is_written_anew_with_all_that_was_counted(void **state) {
-    struct counters *counters = must_open(HOUR_14);
-    struct counters_account account;
-    struct counters_file *files;
-    struct error error = {""};
-    char away[96];
-
-    (void)state;
-    counters_account_init(&account, "a");
-    counters_add(counters, &account, COUNTER_REQUESTS, 5);
-    add_to_many(counters, 300);
-    counters_workers(counters)[7] = (struct worker_record){.pid = 10, .start_ticks = 1};
-    list(&files);
-    unlink(files[0].path);
-    snprintf(away, sizeof away, "%s.away", dir);
-    assert_int_equal(rename(dir, away), 0);
-    assert_int_equal(symlink("/tmp/fpmux-no/such", dir), 0); /* a disk that is not mounted */
-    assert_false(counters_tick(counters, HOUR_14 + 1, &error));
-    counters_add(counters, &account, COUNTER_REQUESTS, 6);
-    assert_false(counters_tick(counters, HOUR_14 + 3600, &error)); /* not in the next hour either */
-    unlink(dir);
-    assert_int_equal(rename(away, dir), 0);
-    assert_true(counters_tick(counters, HOUR_14 + 2, &error));
-    counters_add(counters, &account, COUNTER_REQUESTS, 7);
-    assert_int_equal(read_all("a").values[COUNTER_REQUESTS], 18);
-    assert_int_equal(read_all("t299").values[COUNTER_WALL_NS], 5);
-    assert_int_equal(counters_workers(counters)[7].pid, 10);
-    struct counters_file *again;
-    assert_int_equal(list(&again), 1);
-    assert_string_equal(again[0].path, files[0].path);
-    assert_false(again[0].is_final);
-    counters_close(counters);
-    free(again);
-    free(files);
-}
-
-static void test_steps_of_the_clock_count_all_once(void **state) {
-    static const int steps[] = {0, 50, -7200, 3600, -86400, 90000, 0, 3600 * 24 * 40, -5};
-    struct counters *counters = must_open(HOUR_14);
-    struct error error;
-    time_t reached = HOUR_14;
-
-    (void)state;
-    for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
-        time_t now = HOUR_14 + steps[i];
-        struct counters_file *files;
-        assert_true(counters_tick(counters, now, &error));
-        add_to(counters, "a", COUNTER_CPU_NS, 7);
-        reached = now > reached ? now : reached;
-        size_t count = list(&files);
-        assert_int_equal(files[count - 1].hour, reached - reached % 3600);
-        assert_int_equal(read_all("a").values[COUNTER_CPU_NS], 7 * (i + 1));
-        free(files);
-    }
-    counters_close(counters);
-}
-
-static void test_new_files_are_synced_once(void **state) {
-    struct counters *counters = must_open(HOUR_14);
-    struct counters_synced synced = {0};
-    struct error error = {""};
-
-    (void)state;
-    for (int hour = 0; hour < 3; hour++) {
-        assert_true(counters_tick(counters, HOUR_14 + hour * 3600, &error));
-        for (int i = 0; i < 2; i++)
-            assert_int_equal(counters_sync_new(&synced, dir, &error), 0);
-        assert_int_equal(synced.count, 1);
-        assert_int_equal(synced.files[0].hour, HOUR_14 + hour * 3600);
-    }
-    counters_close(counters);
-    assert_int_equal(counters_sync_new(&synced, dir, &error), 0);
-    assert_int_equal(synced.count, 0);
-    counters_synced_deinit(&synced);
 }
 
 static void make_file(const char *name, time_t changed) {
@@ -734,8 +510,6 @@ static void test_opening_fails_with_the_reason(void **state) {
     closedir(stream);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(test_counters_are_read_as_they_were_added),
@@ -757,10 +531,6 @@ int main(void) {
         TEST(test_only_the_newest_file_of_a_dead_writer_is_unclaimed),
         TEST(test_workers_of_another_boot_are_forgotten),
         TEST(test_damaged_files_are_refused),
-        TEST(test_what_a_power_cut_left_unwritten_is_no_damage),
-        TEST(test_removed_file_is_written_anew_with_all_that_was_counted),
-        TEST(test_steps_of_the_clock_count_all_once),
-        TEST(test_new_files_are_synced_once),
         TEST(test_leftovers_of_a_killed_writer_are_removed),
         TEST(test_two_writers_share_a_directory),
         TEST(test_opening_fails_with_the_reason),
