@@ -6,6 +6,7 @@
 #include <string.h>
 #include <uv.h>
 
+#include "tenants/counters_sync.h"
 #include "tenants/ledger.h"
 #include "tenants/log.h"
 
@@ -18,20 +19,33 @@ struct folder {
     bool must_stop; /* under mutex */
     char *ledger;
     char *counters_dir;
+    struct counters_synced synced;
     struct error failure; /* of the last fold, or empty; each reason is said once */
 };
 
 /* Opens the ledger anew each time: it may have been moved, restored or mended meanwhile. */
-static void fold(struct folder *folder) {
-    struct error error = {0};
-    struct ledger *ledger = ledger_open(folder->ledger, &error);
-    bool is_done = ledger != NULL && ledger_fold(ledger, folder->counters_dir, &error) == 0;
+static bool fold_counters(const struct folder *folder, struct error *error) {
+    struct ledger *ledger = ledger_open(folder->ledger, error);
+    bool is_done = ledger != NULL && ledger_fold(ledger, folder->counters_dir, error) == 0;
 
     ledger_close(ledger);
+    return is_done;
+}
+
+static void fold(struct folder *folder) {
+    struct error error = {0}, fold_error;
+    bool is_done = counters_sync_new(&folder->synced, folder->counters_dir, &error) == 0;
+
+    if (!fold_counters(folder, &fold_error)) {
+        error = fold_error;
+        is_done = false;
+    }
     if (is_done)
         error.text[0] = '\0';
     if (!is_done && strcmp(error.text, folder->failure.text) != 0)
-        log_error("ledger: %s; counting goes on, and is taken in when that is mended", error.text);
+        log_error("ledger: %s; counting goes on, and is taken in when that is mended "
+                  "(fpmuxctl ledger verify says how)",
+                  error.text);
     if (is_done && folder->failure.text[0] != '\0')
         log_notice("ledger: takes in what was counted again");
     folder->failure = error;
@@ -86,6 +100,7 @@ void folder_stop(struct folder *folder) {
     uv_thread_join(&folder->thread);
     uv_cond_destroy(&folder->changed);
     uv_mutex_destroy(&folder->mutex);
+    counters_synced_deinit(&folder->synced);
     free(folder->ledger);
     free(folder->counters_dir);
     free(folder);

@@ -71,7 +71,9 @@ static void begin_month(struct billing *billing, const struct ledger_row *row) {
 
     if (is_same)
         return;
-    *billing = (struct billing){.month = period_around(LEDGER_BY_MONTH, row->period_start)};
+    *billing =
+        (struct billing){.zone = billing->zone,
+                         .month = period_around(LEDGER_BY_MONTH, billing->zone, row->period_start)};
     snprintf(billing->tenant, sizeof billing->tenant, "%s", row->tenant);
 }
 

@@ -33,8 +33,9 @@ struct charge {
 
 enum { CHARGE_LIST_DECIMALS = 2 * RATES_DECIMALS };
 
-/* The month of a tenant, up to the last row. Zero it to begin. */
+/* The month of a tenant, up to the last row. Zero it to begin, but for the zone. */
 struct billing {
+    enum period_zone zone; /* whose months; PERIOD_UTC is 0 */
     char tenant[TENANT_ID_MAX + 1];
     struct period month;
     uint64_t used[SKU_COUNT];

@@ -10,6 +10,7 @@
 #include "tenants/fields.h"
 #include "tenants/json.h"
 #include "tenants/names.h"
+#include "tenants/timezone.h"
 
 enum {
     FILE_BYTES_MAX = 1 << 20,
@@ -25,6 +26,7 @@ static const char defaults[] =
     " \"identify\": [\"socket\", \"param\", \"host\"],"
     " \"registry\": \"dir:/etc/fpmux/tenants\","
     " \"ledger\": \"sqlite:/var/lib/fpmux/usage.db\","
+    " \"timezone\": \"UTC\","
     " \"limits\": {\"queue\": 64, \"queue_seconds\": 10, \"request_seconds\": 300,"
     "              \"body_bytes\": 1073741824, \"params_bytes\": 262144},"
     " \"spool\": {\"dir\": \"/var/lib/fpmux/spool\", \"memory_bytes\": 65536,"
@@ -344,6 +346,8 @@ static const struct field config_fields[] = {
      .rule = "\"dir:\" and an absolute path"},
     {"ledger", FIELD_STRING, MEMBER(ledger), .is_valid = is_ledger,
      .rule = "\"sqlite:\" and the absolute path of a file"},
+    {"timezone", FIELD_STRING, MEMBER(timezone), .is_valid = is_timezone_name,
+     .rule = "the name of a time zone, as \"Europe/Madrid\""},
     {"pools", FIELD_CUSTOM, .read = read_pools},
     {"limits", FIELD_OBJECT, MEMBER(limits), .fields = limit_fields,
      .count = FIELD_COUNT(limit_fields)},
@@ -460,6 +464,7 @@ void config_free(struct config *config) {
     free(config->allow);
     free(config->registry);
     free(config->ledger);
+    free(config->timezone);
     free(config->spool.dir);
     free(config->pages);
     string_list_deinit(&config->admin);

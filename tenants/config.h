@@ -89,6 +89,7 @@ struct config {
     size_t identify_count;
     char *registry; /* "dir:PATH" */
     char *ledger;   /* "sqlite:PATH" */
+    char *timezone; /* whose days and months reports are of (timezone.h) */
     struct pool_config *pools;
     size_t pool_count;
     struct default_limits limits;

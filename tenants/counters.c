@@ -10,6 +10,12 @@
  * unlocked after that, and is never touched again. A kill between two additions of one request
  * leaves the first one counted: each counter is true by itself.
  *
+ * The first file is synced with its name before anything is counted. Those of later hours are made
+ * while requests are served, so the ledger's thread syncs them (counters_sync.h).
+ *
+ * When the running file was removed, with its directory perhaps, the mapping still has all that was
+ * counted: it is written anew under the same name as soon as that is possible.
+ *
  * Not defended against: somebody cuts the running file (SIGBUS). */
 #include "tenants/counters_format.h"
 
@@ -58,12 +64,18 @@ struct counters {
     time_t hour;
     struct mapping mapping;
     uint32_t generation; /* counts the files; starts at 1 */
+    time_t looked_at;    /* when it was last seen that the running file is still there */
     bool is_full;        /* growing failed: not tried again before the next tick */
     struct entry *entries;
     size_t waiting_count; /* entries with amounts in memory */
     struct worker_record *predecessors;
     size_t predecessor_count;
 };
+
+/* Requests wait for a writer that has workers, once it has a file. */
+static bool must_not_wait(const struct counters *counters) {
+    return counters->has_workers && counters->mapping.base != NULL;
+}
 
 /* ---- One file ---- */
 
@@ -139,11 +151,26 @@ static void mapping_release(struct mapping *mapping) {
     *mapping = (struct mapping){.fd = -1};
 }
 
+static bool sync_directory(const char *dir, struct error *error) {
+    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    bool is_synced = fd >= 0 && fsync(fd) == 0;
+
+    if (!is_synced)
+        error_set(error, "%s: %s", dir, strerror(errno));
+    if (fd >= 0)
+        close(fd);
+    return is_synced;
+}
+
 static bool mapping_publish(struct mapping *mapping, const struct counters *counters, time_t hour,
                             const char *temporary, const char *final, struct error *error) {
     if (!mapping_map(mapping, error))
         return false;
     mapping_fill(mapping, counters, hour);
+    if (!must_not_wait(counters) && fsync(mapping->fd) < 0) {
+        error_set(error, "fsync: %s", strerror(errno));
+        return false;
+    }
     if (flock(mapping->fd, LOCK_EX | LOCK_NB) < 0) {
         error_set(error, "flock: %s", strerror(errno));
         return false;
@@ -152,7 +179,7 @@ static bool mapping_publish(struct mapping *mapping, const struct counters *coun
         error_set(error, "rename: %s", strerror(errno));
         return false;
     }
-    return true;
+    return must_not_wait(counters) || sync_directory(counters->dir, error);
 }
 
 static void path_of(char out[PATH_MAX], const struct counters *counters, time_t hour,
@@ -255,6 +282,42 @@ static bool rotate(struct counters *counters, time_t hour, struct error *error) 
     use_mapping(counters, mapping, hour);
     forget_unused_entries(counters);
     return true;
+}
+
+static bool is_removed(const struct mapping *mapping) {
+    struct stat status;
+
+    return fstat(mapping->fd, &status) == 0 && status.st_nlink == 0;
+}
+
+static bool make_dir(const char *dir, struct error *error);
+
+/* The running file once more: the same name, accounts in the same slots, so that all that points
+ * into it stays right. Its directory may have to be made, too. */
+static bool write_anew(struct counters *counters, struct error *error) {
+    uint32_t count = slot_count(&counters->mapping);
+    struct mapping mapping;
+
+    if (!make_dir(counters->dir, error) ||
+        !mapping_create(&mapping, counters, counters->hour, counters->mapping.capacity, error))
+        return false;
+    memcpy(mapping.slots, counters->mapping.slots, slots_bytes(count));
+    atomic_store_explicit(&header_of(&mapping)->slot_count, count, memory_order_release);
+    mapping_release(&counters->mapping);
+    counters->mapping = mapping;
+    log_warning("counters: the running file had been removed: it was written anew");
+    return true;
+}
+
+/* Looks once a second at most. */
+static bool keep_file(struct counters *counters, time_t now, struct error *error) {
+    if (now == counters->looked_at)
+        return true;
+    counters->looked_at = now;
+    if (!is_removed(&counters->mapping))
+        return true;
+    counters->looked_at = 0; /* not there until it was written */
+    return write_anew(counters, error);
 }
 
 /* ---- Accounts ---- */
@@ -493,7 +556,9 @@ struct counters *counters_open_without_workers(const char *dir, time_t now, stru
 
 bool counters_tick(struct counters *counters, time_t now, struct error *error) {
     struct error second;
-    bool is_current = hour_of(now) <= counters->hour || rotate(counters, hour_of(now), error);
+    /* The old hour's file first: nobody looks after it any more once the next one is there. */
+    bool is_current = keep_file(counters, now, error) &&
+                      (hour_of(now) <= counters->hour || rotate(counters, hour_of(now), error));
 
     counters->is_full = false;
     return place_waiting(counters, is_current ? error : &second) && is_current;

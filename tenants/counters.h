@@ -121,7 +121,9 @@ ssize_t counters_list(const char *dir, struct counters_file **files, struct erro
 typedef void counters_visit_fn(void *context, const char *account,
                                const uint64_t values[COUNTER_COUNT]);
 
-/* Calls visit for each account. A file that is damaged or was cut gives an error, 0 is success. */
+/* Calls visit for each account. A file that is damaged or was cut gives an error, 0 is success.
+ * What a power cut leaves as zeros, because it never came to the disk, is no damage: there is
+ * nothing in it. */
 int counters_read(const struct counters_file *file, counters_visit_fn *visit, void *context,
                   struct error *error);
 

@@ -127,6 +127,13 @@ static int check_header(const struct counters_file *file, const struct counters_
     return 0;
 }
 
+static bool is_zero(const uint8_t *bytes, size_t count) {
+    for (size_t i = 0; i < count; i++)
+        if (bytes[i] != 0)
+            return false;
+    return true;
+}
+
 static void view_close(struct view *view) {
     munmap((void *)view->base, view->bytes);
 }
@@ -208,17 +215,39 @@ static bool read_values(const struct view *view, const struct counters_slot *slo
     return true;
 }
 
+/* A power cut right after an hour began leaves a file of its full size without contents: what was
+ * in it was nowhere else. */
+static bool is_blank(const struct counters_file *file) {
+    int fd = open(file->path, O_RDONLY | O_CLOEXEC);
+    struct stat status = {0};
+
+    if (fd < 0)
+        return false;
+    bool has_size = fstat(fd, &status) == 0 && status.st_size >= COUNTERS_SLOTS_OFFSET;
+    size_t size = (size_t)status.st_size;
+    void *base = has_size ? mmap(NULL, size, PROT_READ, MAP_SHARED, fd, 0) : MAP_FAILED;
+    close(fd);
+    if (base == MAP_FAILED)
+        return false;
+    bool has_only_zeros = is_zero(base, size);
+    munmap(base, size);
+    return has_only_zeros;
+}
+
 int counters_read(const struct counters_file *file, counters_visit_fn *visit, void *context,
                   struct error *error) {
     struct view view;
     int result = 0;
 
     if (view_open(&view, file, error) < 0)
-        return -1;
+        return file->is_final && is_blank(file) ? 0 : -1;
     for (uint64_t i = 0; i < view.slot_count && result == 0; i++) {
         const struct counters_slot *slot =
             (const void *)(view.base + COUNTERS_SLOTS_OFFSET + i * view.slot_bytes);
         uint64_t values[COUNTER_COUNT];
+        /* A slot that never reached the disk, though the count of slots did. */
+        if (is_zero((const uint8_t *)slot, view.slot_bytes))
+            continue;
         if (!is_sane_name(slot->name))
             result = damaged(file, "an account has no proper name", error);
         else if (!read_values(&view, slot, values))

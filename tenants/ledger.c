@@ -12,13 +12,16 @@
 #include <unistd.h>
 
 enum {
-    SCHEMA_VERSION = 2,
-    SERVICE_VERSION = 2,         /* the first with runs of containers */
+    SCHEMA_VERSION = 3,
     APPLICATION_ID = 0x66706d78, /* "fpmx": what file(1) and other programs know the file by */
     BUSY_MS = 5000,
     CACHE_KIB = 16384,
     WAL_BYTES = 64 << 20, /* what is kept of the WAL after a burst */
 };
+
+/* Others are attached by URI. A ledger is never used by two threads at once, and the lock around
+ * each call would be a sixth of what a large report takes. */
+#define LEDGER_OPEN_FLAGS (SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX)
 
 /* What makes a ledger of the next version of one of this version. */
 static const char *const SCHEMA_STEPS[SCHEMA_VERSION] = {
@@ -39,6 +42,10 @@ static const char *const SCHEMA_STEPS[SCHEMA_VERSION] = {
     "  account INTEGER NOT NULL, started_ns INTEGER NOT NULL, container TEXT NOT NULL,"
     "  until_ns INTEGER NOT NULL, has_ended INTEGER NOT NULL, restarts INTEGER NOT NULL,"
     "  PRIMARY KEY(account, started_ns, container)) STRICT, WITHOUT ROWID;",
+    "ALTER TABLE folded ADD COLUMN fate INTEGER NOT NULL DEFAULT 0;" /* enum fate */
+    "CREATE TABLE summed(start INTEGER PRIMARY KEY, end INTEGER NOT NULL, zone TEXT NOT NULL)"
+    "  STRICT;"                                              /* hours since 1970 */
+    "CREATE TABLE deleted(before INTEGER NOT NULL) STRICT;", /* the same; at most one row */
 };
 
 int ledger_fail(const struct ledger *ledger, struct error *error) {
@@ -72,8 +79,33 @@ int ledger_finish(const struct ledger *ledger, sqlite3_stmt *statement, struct e
     return code == SQLITE_DONE ? 0 : -1;
 }
 
-int64_t ledger_ask_number(const struct ledger *ledger, const char *sql, struct error *error) {
+static sqlite3_stmt *prepare_with(const struct ledger *ledger, const char *sql,
+                                  const int64_t *values, int count, struct error *error) {
     sqlite3_stmt *statement = ledger_prepare(ledger, sql, error);
+
+    for (int i = 0; i < count && statement != NULL; i++)
+        sqlite3_bind_int64(statement, i + 1, values[i]);
+    return statement;
+}
+
+int64_t ledger_change(const struct ledger *ledger, const char *sql, const int64_t *values,
+                      int count, struct error *error) {
+    sqlite3_stmt *statement = prepare_with(ledger, sql, values, count, error);
+
+    if (statement == NULL)
+        return -1;
+    int result = ledger_finish(ledger, statement, error);
+    sqlite3_finalize(statement);
+    return result < 0 ? -1 : sqlite3_changes64(ledger->db);
+}
+
+int64_t ledger_ask_number(const struct ledger *ledger, const char *sql, struct error *error) {
+    return ledger_ask(ledger, sql, NULL, 0, error);
+}
+
+int64_t ledger_ask(const struct ledger *ledger, const char *sql, const int64_t *values, int count,
+                   struct error *error) {
+    sqlite3_stmt *statement = prepare_with(ledger, sql, values, count, error);
 
     if (statement == NULL)
         return -1;
@@ -84,6 +116,15 @@ int64_t ledger_ask_number(const struct ledger *ledger, const char *sql, struct e
         ledger_fail(ledger, error);
     sqlite3_finalize(statement);
     return number;
+}
+
+int ledger_end(const struct ledger *ledger, int result, struct error *error) {
+    if (result == 0)
+        result = ledger_run(ledger, "COMMIT", error);
+    /* Some errors have rolled back already; then this one is refused, which does no harm. */
+    if (result != 0)
+        sqlite3_exec(ledger->db, "ROLLBACK", NULL, NULL, NULL);
+    return result == 0 ? 0 : -1;
 }
 
 static int stat_parent(const char *path, struct stat *parent, struct error *error) {
@@ -196,7 +237,7 @@ static int check_schema(struct ledger *ledger, struct error *error) {
     if (version < 0)
         return -1;
     if (version > 0 && version <= SCHEMA_VERSION && is_ours(ledger, error)) {
-        ledger->has_service = version >= SERVICE_VERSION;
+        ledger->version = (int)version;
         return 0;
     }
     if (version > SCHEMA_VERSION)
@@ -207,6 +248,7 @@ static int check_schema(struct ledger *ledger, struct error *error) {
 }
 
 static int open_database(struct ledger *ledger, struct error *error) {
+    const int flags = SQLITE_OPEN_READWRITE | LEDGER_OPEN_FLAGS;
     int persist = 1;
     char sql[128];
 
@@ -214,8 +256,7 @@ static int open_database(struct ledger *ledger, struct error *error) {
         return -1;
     /* One thread at a time uses a connection, and a report of millions of hours asks for dozens of
      * columns each: without its mutex SQLite is a fifth faster. */
-    if (sqlite3_open_v2(ledger->path, &ledger->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX,
-                        NULL) != SQLITE_OK)
+    if (sqlite3_open_v2(ledger->path, &ledger->db, flags | SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK)
         return ledger_fail(ledger, error);
     ledger->is_read_only = sqlite3_db_readonly(ledger->db, "main") == 1;
     sqlite3_busy_timeout(ledger->db, BUSY_MS);
@@ -246,6 +287,46 @@ struct ledger *ledger_open(const char *source, struct error *error) {
         return NULL;
     }
     return ledger;
+}
+
+/* ---- Somebody else's ledger ---- */
+
+void ledger_uri(char out[LEDGER_URI_BYTES], const char *path) {
+    char wal[PATH_MAX];
+    size_t length = 0;
+
+    out += sprintf(out, "file:");
+    for (; *path != '\0' && length < PATH_MAX; path++, length++)
+        out += sprintf(out, strchr("%?#", *path) != NULL ? "%%%02x" : "%c", *path);
+    snprintf(wal, sizeof wal, "%.*s-wal", (int)length, path - length);
+    sprintf(out, "?mode=ro%s", access(wal, F_OK) == 0 ? "" : "&immutable=1");
+}
+
+static int open_to_read(struct ledger *ledger, struct error *error) {
+    const int flags = SQLITE_OPEN_READONLY | LEDGER_OPEN_FLAGS;
+    char uri[LEDGER_URI_BYTES];
+
+    if (access(ledger->path, R_OK) < 0) {
+        error_set(error, "%s: %s", ledger->path, strerror(errno));
+        return -1;
+    }
+    ledger_uri(uri, ledger->path);
+    if (sqlite3_open_v2(uri, &ledger->db, flags, NULL) != SQLITE_OK)
+        return ledger_fail(ledger, error);
+    ledger->is_read_only = true;
+    sqlite3_busy_timeout(ledger->db, BUSY_MS);
+    return check_schema(ledger, error);
+}
+
+struct ledger *ledger_open_to_read(const char *path, struct error *error) {
+    struct ledger *ledger = calloc(1, sizeof *ledger);
+
+    if (ledger == NULL || (ledger->path = strdup(path)) == NULL)
+        abort();
+    if (open_to_read(ledger, error) == 0)
+        return ledger;
+    ledger_close(ledger);
+    return NULL;
 }
 
 void ledger_close(struct ledger *ledger) {

@@ -19,7 +19,7 @@
 #include "tenants/counters.h"
 #include "tenants/error.h"
 
-struct ledger;
+struct ledger; /* for one thread at a time */
 
 /* source is "sqlite:PATH"; the file is made when it is missing, and belongs to the owner of its
  * directory even when root makes it. Opened for reading only when it can't be written. */
@@ -32,12 +32,16 @@ int ledger_fold(struct ledger *ledger, const char *counters_dir, struct error *e
 
 enum ledger_by { LEDGER_BY_HOUR, LEDGER_BY_DAY, LEDGER_BY_MONTH, LEDGER_BY_ALL };
 
+/* Whose days and months. LOCAL: the zone of the process, entered with timezone_enter(). */
+enum period_zone { PERIOD_UTC, PERIOD_LOCAL };
+
 struct ledger_query {
     const char *tenant; /* NULL: all */
     time_t from;        /* inclusive, 0: from the beginning */
     time_t to;          /* exclusive, 0: no end */
-    enum ledger_by by;  /* length of one row's period, in UTC */
-    bool with_idle;     /* also the account COUNTERS_IDLE */
+    enum ledger_by by;  /* length of one row's period */
+    enum period_zone zone;
+    bool with_idle; /* also the account COUNTERS_IDLE */
 };
 
 /* none: requests ran, and of none the CPU is known; partial: of some it is not; exact: of all that

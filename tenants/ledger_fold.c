@@ -21,24 +21,11 @@ static const char *const FOLD_SQL[STATEMENT_COUNT] = {
     [STATEMENT_INSTANCE] = "INSERT INTO instance(name) VALUES(?1) ON CONFLICT DO NOTHING",
     [STATEMENT_DAY] = "INSERT INTO day VALUES(?1) ON CONFLICT DO NOTHING",
     [STATEMENT_ACCOUNT] = "INSERT INTO account(name) VALUES(?1) ON CONFLICT DO NOTHING",
-    /* Rows that did not change since the last fold are not written again. */
-    [STATEMENT_USAGE] =
-        "INSERT INTO usage VALUES(?1, (SELECT id FROM account WHERE name=?2), ?3,"
-        "  (SELECT id FROM instance WHERE name=?4), ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)"
-        " ON CONFLICT DO UPDATE SET requests=max(requests, excluded.requests),"
-        "  requests_unmetered=max(requests_unmetered, excluded.requests_unmetered),"
-        "  cpu_ns=max(cpu_ns, excluded.cpu_ns), wall_ns=max(wall_ns, excluded.wall_ns),"
-        "  queue_ns=max(queue_ns, excluded.queue_ns), send_ns=max(send_ns, excluded.send_ns),"
-        "  bytes_in=max(bytes_in, excluded.bytes_in),"
-        "  bytes_out=max(bytes_out, excluded.bytes_out),"
-        "  errors_5xx=max(errors_5xx, excluded.errors_5xx),"
-        "  rejected=max(rejected, excluded.rejected)"
-        " WHERE excluded.requests>requests OR excluded.requests_unmetered>requests_unmetered"
-        "  OR excluded.cpu_ns>cpu_ns OR excluded.wall_ns>wall_ns OR excluded.queue_ns>queue_ns"
-        "  OR excluded.send_ns>send_ns OR excluded.bytes_in>bytes_in"
-        "  OR excluded.bytes_out>bytes_out OR excluded.errors_5xx>errors_5xx"
-        "  OR excluded.rejected>rejected",
-    [STATEMENT_FOLDED] = "INSERT INTO folded SELECT id, ?2 FROM instance WHERE name=?1",
+    [STATEMENT_USAGE] = "INSERT INTO usage VALUES(?1, (SELECT id FROM account WHERE name=?2), ?3,"
+                        "  (SELECT id FROM instance WHERE name=?4), ?5, ?6, ?7, ?8, ?9, ?10, ?11, "
+                        "?12, ?13, ?14)" LEDGER_UPSERT_LARGER,
+    [STATEMENT_FOLDED] = "INSERT INTO folded(instance, hour)"
+                         " SELECT id, ?2 FROM instance WHERE name=?1",
 };
 
 struct fold {

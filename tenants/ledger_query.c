@@ -98,7 +98,7 @@ static int begin_account(struct summing *summing, int64_t account, const char *n
 
 static void begin_row(struct summing *summing, time_t time) {
     const struct ledger_query *query = summing->query;
-    struct period period = period_around(query->by, time);
+    struct period period = period_around(query->by, query->zone, time);
 
     if (query->by == LEDGER_BY_ALL)
         period.from = query->from > 0 ? query->from : time - time % SECONDS_PER_HOUR;
@@ -191,6 +191,57 @@ static int visit_rows(struct summing *summing) {
     return result == 0 ? emit_row(summing) : result;
 }
 
+/* ---- Days of which only the sum is left ---- */
+
+static const char SUMMED_SQL[] =
+    "SELECT start*3600, end*3600, zone FROM summed WHERE end>?1/3600 AND start<?2/3600";
+
+static int refuse_summed(const struct summing *summing, const struct period *day,
+                         const char *zone) {
+    char from[PERIOD_TIME_BYTES], to[PERIOD_TIME_BYTES];
+
+    period_format_time(day->from, from);
+    period_format_time(day->to, to);
+    error_set(summing->error,
+              "%s: from %s to %s only the sum is left, of a day of %s: ask for days or months of "
+              "that time zone (--tz), or for other times",
+              summing->spans.ledger->path, from, to, zone);
+    return -1;
+}
+
+/* Each such day must lie in one row, or outside of what is asked for. */
+static int check_summed(const struct summing *summing, sqlite3_stmt *statement) {
+    const struct ledger_query *query = summing->query;
+    int code;
+
+    while ((code = sqlite3_step(statement)) == SQLITE_ROW) {
+        struct period day = {sqlite3_column_int64(statement, 0),
+                             sqlite3_column_int64(statement, 1)};
+        struct period row = period_around(query->by, query->zone, day.from);
+        bool is_whole =
+            row.to >= day.to && query->from <= day.from && (query->to == 0 || query->to >= day.to);
+        if (!is_whole)
+            return refuse_summed(summing, &day, (const char *)sqlite3_column_text(statement, 2));
+    }
+    return code == SQLITE_DONE ? 0 : ledger_fail(summing->spans.ledger, summing->error);
+}
+
+static int refuse_what_is_summed(const struct summing *summing) {
+    const struct ledger *ledger = summing->spans.ledger;
+    const struct ledger_query *query = summing->query;
+
+    if (ledger->version < LEDGER_VERSION_PRUNE)
+        return 0;
+    sqlite3_stmt *statement = ledger_prepare(ledger, SUMMED_SQL, summing->error);
+    if (statement == NULL)
+        return -1;
+    sqlite3_bind_int64(statement, 1, query->from);
+    sqlite3_bind_int64(statement, 2, query->to > 0 ? query->to : INT64_MAX);
+    int result = check_summed(summing, statement);
+    sqlite3_finalize(statement);
+    return result;
+}
+
 /* ---- The query ---- */
 
 static void bind_usage(sqlite3_stmt *statement, const struct ledger_query *query) {
@@ -213,7 +264,7 @@ static int query_streams(struct summing *summing, const struct ledger *ledger) {
     summing->usage = ledger_prepare(ledger, QUERY_SQL, summing->error);
     if (service_spans_open(&summing->spans, ledger, query->tenant, in_ns(query->from), end_ns,
                            summing->error) == 0 &&
-        summing->usage != NULL) {
+        summing->usage != NULL && refuse_what_is_summed(summing) == 0) {
         bind_usage(summing->usage, query);
         result = visit_rows(summing);
     }

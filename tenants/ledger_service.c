@@ -78,13 +78,7 @@ int ledger_note_service(struct ledger *ledger, const struct service_run *runs, s
     }
     if (ledger_run(ledger, "BEGIN IMMEDIATE", error) < 0)
         return -1;
-    int result = note_runs(ledger, runs, count, error);
-    if (result == 0)
-        result = ledger_run(ledger, "COMMIT", error);
-    /* Some errors have rolled back already; then this one is refused, which does no harm. */
-    if (result < 0)
-        sqlite3_exec(ledger->db, "ROLLBACK", NULL, NULL, NULL);
-    return result;
+    return ledger_end(ledger, note_runs(ledger, runs, count, error), error);
 }
 
 /* ---- Reading ---- */
@@ -100,7 +94,7 @@ static const char FIRST_SQL[] = "SELECT min(started_ns) FROM service WHERE accou
 int service_spans_open(struct service_spans *spans, const struct ledger *ledger, const char *tenant,
                        int64_t from_ns, int64_t to_ns, struct error *error) {
     *spans = (struct service_spans){.ledger = ledger, .low_ns = from_ns, .high_ns = to_ns};
-    if (!ledger->has_service)
+    if (ledger->version < LEDGER_VERSION_SERVICE)
         return 0;
     spans->runs = ledger_prepare(ledger, SPANS_SQL, error);
     spans->first = ledger_prepare(ledger, FIRST_SQL, error);

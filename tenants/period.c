@@ -8,17 +8,59 @@
 
 enum { SECONDS_PER_HOUR = 3600, YEAR_MIN = 1970, YEAR_MAX = 9999 };
 
-/* The first second of a day; months above 12 run on into the next year, as in mktime(). */
-static time_t day_start(int year, int month, int day) {
+/* ---- Days ---- */
+
+/* Months above 12 run on into the next year, as in mktime(). */
+static time_t utc_midnight(int year, int month, int day) {
     struct tm tm = {.tm_year = year - 1900, .tm_mon = month - 1, .tm_mday = day};
 
     return timegm(&tm);
 }
 
+static struct tm clock_of(enum period_zone zone, time_t time) {
+    struct tm tm;
+
+    if (zone == PERIOD_LOCAL)
+        localtime_r(&time, &tm);
+    else
+        gmtime_r(&time, &tm);
+    return tm;
+}
+
+/* The first hour whose local date is not before the one that begins at that midnight of UTC. Not
+ * mktime(), which for a midnight that is left out or comes twice gives one side or the other. */
+static time_t local_day_start(time_t midnight) {
+    enum {
+        CHANGE_MAX = 4 * SECONDS_PER_HOUR
+    }; /* no zone sets its clocks by more, unless it crosses the date line */
+    time_t time = midnight - clock_of(PERIOD_LOCAL, midnight).tm_gmtoff - CHANGE_MAX;
+
+    while (time + clock_of(PERIOD_LOCAL, time).tm_gmtoff < midnight)
+        time += SECONDS_PER_HOUR;
+    return time;
+}
+
+/* The first second of a day. */
+static time_t day_start(enum period_zone zone, int year, int month, int day) {
+    time_t midnight = utc_midnight(year, month, day);
+
+    return zone == PERIOD_LOCAL ? local_day_start(midnight) : midnight;
+}
+
+static struct period days(enum period_zone zone, int year, int month, int day, int count) {
+    return (struct period){day_start(zone, year, month, day),
+                           day_start(zone, year, month, day + count)};
+}
+
+static struct period months(enum period_zone zone, int year, int month, int count) {
+    return (struct period){day_start(zone, year, month, 1),
+                           day_start(zone, year, month + count, 1)};
+}
+
 /* timegm() makes 2 March of 30 February, so what comes back is compared. */
 static bool is_date(int year, int month, int day) {
     struct tm tm;
-    time_t time = day_start(year, month, day);
+    time_t time = utc_midnight(year, month, day);
 
     gmtime_r(&time, &tm);
     return year >= YEAR_MIN && year <= YEAR_MAX && tm.tm_year == year - 1900 &&
@@ -41,54 +83,53 @@ static int number(const char *digits, int count) {
     return value;
 }
 
+/* ---- What operators write ---- */
+
 /* The dates among the periods: YYYY, YYYY-MM, YYYY-MM-DD. */
-static bool parse_date_period(const char *text, struct period *period) {
-    int year, month, day;
+static bool parse_date_period(const char *text, enum period_zone zone, struct period *period) {
+    int year = 0, month = 1, day = 1;
 
     if (has_form(text, "0000")) {
         year = number(text, 4);
-        *period = (struct period){day_start(year, 1, 1), day_start(year + 1, 1, 1)};
-        return is_date(year, 1, 1);
-    }
-    if (has_form(text, "0000-00")) {
+        *period = months(zone, year, 1, 12);
+    } else if (has_form(text, "0000-00")) {
         year = number(text, 4);
         month = number(text + 5, 2);
-        *period = (struct period){day_start(year, month, 1), day_start(year, month + 1, 1)};
-        return is_date(year, month, 1);
+        *period = months(zone, year, month, 1);
+    } else if (has_form(text, "0000-00-00")) {
+        year = number(text, 4);
+        month = number(text + 5, 2);
+        day = number(text + 8, 2);
+        *period = days(zone, year, month, day, 1);
     }
-    if (!has_form(text, "0000-00-00"))
-        return false;
-    year = number(text, 4);
-    month = number(text + 5, 2);
-    day = number(text + 8, 2);
-    *period = (struct period){day_start(year, month, day), day_start(year, month, day + 1)};
     return is_date(year, month, day);
 }
 
-static bool parse_named_period(const char *text, time_t now, struct period *period) {
-    struct tm tm;
-
-    gmtime_r(&now, &tm);
+static bool parse_named_period(const char *text, enum period_zone zone, time_t now,
+                               struct period *period) {
+    struct tm tm = clock_of(zone, now);
     int year = tm.tm_year + 1900, month = tm.tm_mon + 1, day = tm.tm_mday;
+
     if (strcmp(text, "today") == 0 || strcmp(text, "day") == 0)
-        *period = period_around(LEDGER_BY_DAY, now);
+        *period = days(zone, year, month, day, 1);
     else if (strcmp(text, "yesterday") == 0)
-        *period = (struct period){day_start(year, month, day - 1), day_start(year, month, day)};
+        *period = days(zone, year, month, day - 1, 1);
     else if (strcmp(text, "month") == 0)
-        *period = period_around(LEDGER_BY_MONTH, now);
+        *period = months(zone, year, month, 1);
     else if (strcmp(text, "last-month") == 0)
-        *period = (struct period){day_start(year, month - 1, 1), day_start(year, month, 1)};
+        *period = months(zone, year, month - 1, 1);
     else if (strcmp(text, "year") == 0)
-        *period = (struct period){day_start(year, 1, 1), day_start(year + 1, 1, 1)};
+        *period = months(zone, year, 1, 12);
     else if (strcmp(text, "last-year") == 0)
-        *period = (struct period){day_start(year - 1, 1, 1), day_start(year, 1, 1)};
+        *period = months(zone, year - 1, 1, 12);
     else
         return false;
     return true;
 }
 
-bool period_parse(const char *text, time_t now, struct period *period, struct error *error) {
-    if (parse_named_period(text, now, period) || parse_date_period(text, period))
+bool period_parse(const char *text, enum period_zone zone, time_t now, struct period *period,
+                  struct error *error) {
+    if (parse_named_period(text, zone, now, period) || parse_date_period(text, zone, period))
         return true;
     error_set(
         error,
@@ -97,6 +138,8 @@ bool period_parse(const char *text, time_t now, struct period *period, struct er
         text);
     return false;
 }
+
+/* ---- Instants ---- */
 
 /* "Z" or "+HH:MM", at the end of RFC 3339. */
 static bool parse_offset(const char *text, time_t *offset) {
@@ -143,15 +186,15 @@ bool period_parse_rfc3339(const char *text, struct timespec *time) {
     if (!is_date(year, month, day) || hour > 23 || minute > 59 || second > 59)
         return false;
     time->tv_sec =
-        day_start(year, month, day) + hour * SECONDS_PER_HOUR + minute * 60 + second - offset;
+        utc_midnight(year, month, day) + hour * SECONDS_PER_HOUR + minute * 60 + second - offset;
     return time->tv_sec >= 0;
 }
 
-bool period_parse_time(const char *text, time_t *time, struct error *error) {
+bool period_parse_time(const char *text, enum period_zone zone, time_t *time, struct error *error) {
     struct period period;
     struct timespec instant;
 
-    if (strlen(text) > 4 && parse_date_period(text, &period)) {
+    if (strlen(text) > 4 && parse_date_period(text, zone, &period)) {
         *time = period.from;
         return true;
     }
@@ -170,6 +213,8 @@ bool period_parse_time(const char *text, time_t *time, struct error *error) {
     *time = instant.tv_sec;
     return true;
 }
+
+/* ---- The periods of a report ---- */
 
 bool period_parse_by(const char *text, enum ledger_by *by) {
     static const struct {
@@ -191,19 +236,18 @@ bool period_parse_by(const char *text, enum ledger_by *by) {
     return false;
 }
 
-struct period period_around(enum ledger_by by, time_t time) {
-    struct tm tm;
-
-    gmtime_r(&time, &tm);
-    int year = tm.tm_year + 1900, month = tm.tm_mon + 1, day = tm.tm_mday;
+struct period period_around(enum ledger_by by, enum period_zone zone, time_t time) {
     time_t hour = time - time % SECONDS_PER_HOUR;
+    struct tm tm = clock_of(zone, time);
+    int year = tm.tm_year + 1900, month = tm.tm_mon + 1, day = tm.tm_mday;
+
     switch (by) {
     case LEDGER_BY_HOUR:
         return (struct period){hour, hour + SECONDS_PER_HOUR};
     case LEDGER_BY_DAY:
-        return (struct period){day_start(year, month, day), day_start(year, month, day + 1)};
+        return days(zone, year, month, day, 1);
     case LEDGER_BY_MONTH:
-        return (struct period){day_start(year, month, 1), day_start(year, month + 1, 1)};
+        return months(zone, year, month, 1);
     case LEDGER_BY_ALL:
         break;
     }
@@ -215,4 +259,10 @@ void period_format_time(time_t time, char out[PERIOD_TIME_BYTES]) {
 
     gmtime_r(&time, &tm);
     strftime(out, PERIOD_TIME_BYTES, "%Y-%m-%dT%H:%M:%SZ", &tm);
+}
+
+void period_format_clock(time_t time, enum period_zone zone, char out[PERIOD_CLOCK_BYTES]) {
+    struct tm tm = clock_of(zone, time);
+
+    strftime(out, PERIOD_CLOCK_BYTES, zone == PERIOD_LOCAL ? "%F %H:%M %z" : "%F %H:%M", &tm);
 }

@@ -116,9 +116,9 @@ static void add_charge(struct libscols_table *table, const struct charge *charge
 }
 
 static void print_head(const struct bills *bills, const struct bill *bill) {
-    char month[PERIOD_TIME_BYTES];
+    char month[PERIOD_CLOCK_BYTES]; /* as the zone's calendar has it */
 
-    period_format_time(bill->month.from, month);
+    period_format_clock(bill->month.from, bills->biller->billing.zone, month);
     printf("%s%s", bills->count > 0 ? "\n" : "", bill->name);
     if (strcmp(bill->name, bill->usage->tenant) != 0)
         printf(" (%s)", bill->usage->tenant);

@@ -46,6 +46,7 @@ int verb_check(struct cli *cli, int argc, char **argv);
 int verb_usage(struct cli *cli, int argc, char **argv);
 int verb_audit(struct cli *cli, int argc, char **argv);
 int verb_export(struct cli *cli, int argc, char **argv);
+int verb_ledger(struct cli *cli, int argc, char **argv);
 int verb_plan(struct cli *cli, int argc, char **argv);
 int verb_up(struct cli *cli, int argc, char **argv);
 int verb_down(struct cli *cli, int argc, char **argv);

@@ -83,18 +83,17 @@ static int take_option(const struct cli *cli, struct export_options *options, in
     }
 }
 
-static int check_options(const struct cli *cli, const struct export_options *options) {
+static int check_options(struct cli *cli, struct export_options *options) {
     const struct report_options *report = &options->report;
 
     if (report->column_count > 0 && !report_has_columns(report->format))
         return cli_fail(cli, EX_USAGE, "--columns is for --format csv");
     if (options->rates_path != NULL && !report_has_charges(report->format))
         return cli_fail(cli, EX_USAGE, "--rates is for --format focus and cloudevents");
-    return query_check(cli, &options->common);
+    return query_finish(cli, &options->common, NULL);
 }
 
-static int parse_options(const struct cli *cli, struct export_options *options, int argc,
-                         char **argv) {
+static int parse_options(struct cli *cli, struct export_options *options, int argc, char **argv) {
     static const struct option table[] = {{"format", required_argument, NULL, 'f'},
                                           {"output", required_argument, NULL, 'o'},
                                           {"columns", required_argument, NULL, 'c'},
@@ -239,6 +238,7 @@ int verb_export(struct cli *cli, int argc, char **argv) {
     struct ledger *ledger = query_open_ledger(cli, &is_complete);
     if (ledger == NULL)
         return EX_UNAVAILABLE;
+    query_tell_deleted(ledger, &options.common);
     code = export_with_registry(cli, ledger, &options);
     ledger_close(ledger);
     if (code == EX_OK && options.common.is_strict && !is_complete)

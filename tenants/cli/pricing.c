@@ -9,8 +9,8 @@
 
 /* ---- The query ---- */
 
-static bool is_boundary(enum ledger_by by, time_t time) {
-    return time == 0 || period_around(by, time).from == time;
+static bool is_boundary(const struct ledger_query *query, time_t time) {
+    return time == 0 || period_around(query->by, query->zone, time).from == time;
 }
 
 static int check_query(const struct cli *cli, const struct ledger_query *query) {
@@ -21,7 +21,7 @@ static int check_query(const struct cli *cli, const struct ledger_query *query) 
         return cli_fail(cli, EX_USAGE, "--by all: a charge is of a month at most");
     if (query->with_idle || (query->tenant != NULL && strcmp(query->tenant, COUNTERS_IDLE) == 0))
         return cli_fail(cli, EX_USAGE, "nobody is charged for the CPU of " COUNTERS_IDLE);
-    if (!is_boundary(query->by, query->from) || !is_boundary(query->by, query->to))
+    if (!is_boundary(query, query->from) || !is_boundary(query, query->to))
         return cli_fail(
             cli, EX_USAGE, "charges are of whole %s: the time must begin and end with one%s",
             names[query->by], query->by == LEDGER_BY_MONTH ? "; see --by day and --by hour" : "");
@@ -104,10 +104,12 @@ int pricing_open(struct cli *cli, const char *rates_path, bool needs_rates,
         code = load_registry(cli, query->tenant, pricing);
     if (code != EX_OK)
         return code;
-    pricing->biller = (struct biller){
-        .rates = pricing->rates, .registry = pricing->registry, .from = query->from};
+    pricing->biller = (struct biller){.rates = pricing->rates,
+                                      .registry = pricing->registry,
+                                      .from = query->from,
+                                      .billing = {.zone = query->zone}};
     if (query->from > 0)
-        query->from = period_around(LEDGER_BY_MONTH, query->from).from;
+        query->from = period_around(LEDGER_BY_MONTH, query->zone, query->from).from;
     return EX_OK;
 }
 

@@ -45,7 +45,7 @@ struct usage_options {
 
 struct table {
     struct libscols_table *lines;
-    enum ledger_by by;
+    const struct ledger_query *query;
     struct ledger_row total;
     bool has_unknown; /* some row's CPU is not wholly known */
     size_t row_count;
@@ -58,8 +58,9 @@ static void require(int result) {
     exit(EX_OSERR);
 }
 
-static void table_init(struct table *table, enum ledger_by by) {
-    *table = (struct table){.lines = scols_new_table(), .by = by, .total = {.tenant = "total"}};
+static void table_init(struct table *table, const struct ledger_query *query) {
+    *table =
+        (struct table){.lines = scols_new_table(), .query = query, .total = {.tenant = "total"}};
     require(table->lines == NULL ? -ENOMEM : 0);
     scols_table_set_termforce(table->lines,
                               isatty(STDOUT_FILENO) ? SCOLS_TERMFORCE_AUTO : SCOLS_TERMFORCE_NEVER);
@@ -72,19 +73,20 @@ static void table_init(struct table *table, enum ledger_by by) {
 }
 
 /* "2026-11", "2026-11-22", "2026-11-22 14:00"; a cut or free period with both its ends. */
-static void format_period(const struct ledger_row *row, enum ledger_by by, char *out, size_t room) {
+static void format_period(const struct ledger_row *row, const struct ledger_query *query, char *out,
+                          size_t room) {
     static const size_t lengths[] = {
-        [LEDGER_BY_HOUR] = 16, [LEDGER_BY_DAY] = 10, [LEDGER_BY_MONTH] = 7};
-    struct period whole = period_around(by, row->period_start);
-    char start[PERIOD_TIME_BYTES], end[PERIOD_TIME_BYTES];
+        [LEDGER_BY_HOUR] = PERIOD_CLOCK_BYTES, [LEDGER_BY_DAY] = 10, [LEDGER_BY_MONTH] = 7};
+    struct period whole = period_around(query->by, query->zone, row->period_start);
+    char start[PERIOD_CLOCK_BYTES], end[PERIOD_CLOCK_BYTES];
 
-    period_format_time(row->period_start, start);
-    period_format_time(row->period_end, end);
-    start[10] = end[10] = ' ';
-    if (whole.from == row->period_start && whole.to == row->period_end && by != LEDGER_BY_ALL)
-        snprintf(out, room, "%.*s", (int)lengths[by], start);
+    period_format_clock(row->period_start, query->zone, start);
+    period_format_clock(row->period_end, query->zone, end);
+    if (whole.from == row->period_start && whole.to == row->period_end &&
+        query->by != LEDGER_BY_ALL)
+        snprintf(out, room, "%.*s", (int)lengths[query->by], start);
     else
-        snprintf(out, room, "%.16s to %.16s", start, end);
+        snprintf(out, room, "%s to %s", start, end);
 }
 
 static void set_count(struct libscols_line *line, size_t column, uint64_t count) {
@@ -146,7 +148,7 @@ static int visit_row(void *context, const struct ledger_row *row) {
     struct table *table = context;
     char period[64];
 
-    format_period(row, table->by, period, sizeof period);
+    format_period(row, table->query, period, sizeof period);
     add_line(table, row, period);
     for (int i = 0; i < COUNTER_COUNT; i++)
         table->total.values[i] += row->values[i];
@@ -178,7 +180,7 @@ static int print_table(const struct cli *cli, struct ledger *ledger,
     struct error error;
     int code = EX_OK;
 
-    table_init(&table, options->query.by);
+    table_init(&table, &options->query);
     if (ledger_query(ledger, &options->query, visit_row, &table, &error) < 0)
         code = cli_fail(cli, EX_IOERR, "%s", error.text);
     else if (table.row_count == 0)
@@ -219,23 +221,15 @@ static int take_option(const struct cli *cli, struct usage_options *options, int
     return EX_OK;
 }
 
-static int check_options(const struct cli *cli, struct usage_options *options) {
-    struct query_options *common = &options->common;
-
-    if (!common->has_period && !common->has_from_to) {
-        struct period month = period_around(LEDGER_BY_MONTH, common->now);
-        common->query.from = month.from;
-        common->query.to = month.to;
-    }
+static int check_options(struct cli *cli, struct usage_options *options) {
     if (options->rates_path != NULL && !options->wants_bill)
         return cli_fail(cli, EX_USAGE, "--rates is for --bill");
-    if (options->wants_bill && common->query.by != LEDGER_BY_MONTH)
+    if (options->wants_bill && options->common.query.by != LEDGER_BY_MONTH)
         return cli_fail(cli, EX_USAGE, "--bill is by month; see export --format focus");
-    return query_check(cli, common);
+    return query_finish(cli, &options->common, "month");
 }
 
-static int parse_options(const struct cli *cli, struct usage_options *options, int argc,
-                         char **argv) {
+static int parse_options(struct cli *cli, struct usage_options *options, int argc, char **argv) {
     static const struct option table[] = {
         {"bill", no_argument, NULL, 'b'}, PRICING_OPTION, QUERY_OPTIONS};
     int code;
@@ -271,6 +265,7 @@ int verb_usage(struct cli *cli, int argc, char **argv) {
     struct ledger *ledger = query_open_ledger(cli, &is_complete);
     if (ledger == NULL)
         return EX_UNAVAILABLE;
+    query_tell_deleted(ledger, &options.common);
     if (options.wants_bill)
         code = print_bills(cli, ledger, &options);
     else

@@ -10,8 +10,8 @@ from support.fpmux import SOURCE, build_directory
 
 PAGES = {path.name: path for path in SOURCE.glob("*/*.[158]")}
 SCHEMA = json.loads((SOURCE / "tenants/schema/tenant.schema.json").read_text())
-VERBS = ("tenant", "check", "usage", "export", "audit", "exec", "cron", "build", "plan", "up", "down",
-         "ps", "watch")
+VERBS = ("tenant", "check", "usage", "export", "ledger", "audit", "exec", "cron", "build", "plan", "up",
+         "down", "ps", "watch")
 OPTION = re.compile(r"(?<![\w-])--?[a-zA-Z][a-z-]*")
 
 

@@ -132,6 +132,7 @@ static void test_example_has_every_key(void **state) {
     assert_string_equal(pool->php.items[0].value, "300");
     assert_int_equal(config->limits.concurrency, 7);
     assert_string_equal(config->pages, "/etc/fpmux/pages");
+    assert_string_equal(config->timezone, "Europe/Madrid");
     assert_int_equal(config->containers->proxy_port, 8080);
     assert_string_equal(config->containers->images.php_fpm, "fpmux/php-fpm");
     assert_string_equal(config->containers->fallback, "/index.php");

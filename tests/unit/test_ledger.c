@@ -428,7 +428,7 @@ static void test_what_is_no_ledger_is_refused(void **state) {
     unlink(database);
     expect_refused("sqlite:/tmp", "/tmp: not a regular file");
     ledger_close(must_open());
-    run_sql("PRAGMA user_version=3");
+    run_sql("PRAGMA user_version=4");
     expect_refused(source, "newer version");
 }
 

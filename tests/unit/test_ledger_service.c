@@ -437,7 +437,7 @@ static struct rows ask_model(const struct ledger_query *query) {
         if (!is_asked_for(query, start) || (seconds == 0 && !has_usage[tenant][hour]))
             continue;
         if (start >= limit) {
-            struct period period = period_around(query->by, start);
+            struct period period = period_around(query->by, query->zone, start);
             time_t first = query->by == LEDGER_BY_ALL && query->from == 0 ? start : period.from;
             snprintf(rows.tenants[rows.count], sizeof rows.tenants[0], "%c", 'a' + tenant);
             rows.rows[rows.count++].period_start = first > query->from ? first : query->from;
@@ -543,7 +543,7 @@ static void test_ledger_of_version_1_is_brought_up_to_date(void **state) {
         assert_int_equal(rows.rows[0].values[COUNTER_REQUESTS], 1);
         ledger_close(ledger);
     }
-    run_sql("PRAGMA user_version=3");
+    run_sql("PRAGMA user_version=4");
     expect_refused(source, "newer version");
 }
 

@@ -169,8 +169,8 @@ static void sum_up(void *context, const char *account, const uint64_t values[COU
         sum->cpu_ns += values[COUNTER_CPU_NS];
 }
 
-/* What that account was charged, in the files of all that ran. */
-static uint64_t charged(const char *name) {
+/* What that account was charged in an hour (0: in all), in the files of all that ran. */
+static uint64_t charged_in(const char *name, time_t hour) {
     struct sum sum = {.name = name};
     struct counters_file *files = NULL;
     struct error error = {""};
@@ -178,9 +178,14 @@ static uint64_t charged(const char *name) {
 
     assert_true(count > 0);
     for (ssize_t i = 0; i < count; i++)
-        assert_int_equal(counters_read(&files[i], sum_up, &sum, &error), 0);
+        if (hour == 0 || files[i].hour == hour)
+            assert_int_equal(counters_read(&files[i], sum_up, &sum, &error), 0);
     free(files);
     return sum.cpu_ns;
+}
+
+static uint64_t charged(const char *name) {
+    return charged_in(name, 0);
 }
 
 static void assert_near(uint64_t actual_ns, uint64_t expected_ns) {
@@ -258,6 +263,32 @@ static void test_meter_charges_who_runs_on_the_worker(void **state) {
     assert_near(charged("one"), one_ns - before_ns);
     assert_near(charged("two"), two_ns - one_ns);
     assert_int_equal(charged(COUNTERS_IDLE), before_ns);
+    meter_release(worker);
+    end(&process);
+}
+
+/* What a long request burned is of the hours in which it did; and back goes no hour. */
+static void test_meter_charges_the_hour_in_which_cpu_was_burned(void **state) {
+    struct process process = start();
+    struct worker *worker = meter_worker(meter, process.pid);
+    time_t hour = time(NULL) / 3600 * 3600;
+    struct error error;
+
+    (void)state;
+    meter_assign(meter, worker, meter_account(meter, "one"));
+    uint64_t before_ns = charged(COUNTERS_IDLE);
+    uint64_t first_ns = burn(&process, 30);
+    meter_sweep(meter);
+    assert_true(counters_tick(counters, hour + 3600, &error));
+    uint64_t second_ns = burn(&process, 10);
+    assert_true(counters_tick(counters, hour - 7200, &error)); /* the clock is set back */
+    meter_sweep(meter);
+    uint64_t third_ns = burn(&process, 10);
+    meter_sweep(meter);
+    assert_near(charged_in("one", hour), first_ns - before_ns);
+    assert_near(charged_in("one", hour + 3600), third_ns - first_ns);
+    assert_near(charged("one"), third_ns - before_ns);
+    assert_true(second_ns < third_ns);
     meter_release(worker);
     end(&process);
 }
@@ -525,6 +556,7 @@ int main(void) {
         METERED(test_meter_charges_a_worker_never_seen_to_nobody),
         METERED(test_meter_does_not_charge_what_was_burned_before_its_time),
         METERED(test_meter_charges_who_runs_on_the_worker),
+        METERED(test_meter_charges_the_hour_in_which_cpu_was_burned),
         METERED(test_meter_keeps_two_workers_apart),
         METERED(test_meter_charges_a_tail_after_the_connection_to_its_own_account),
         METERED(test_meter_charges_children_that_were_waited_for_when_asked),
