@@ -13,6 +13,7 @@
 #define FPMUX_TENANTS_LEDGER_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <time.h>
 
@@ -62,5 +63,22 @@ struct ledger_row {
 int ledger_query(struct ledger *ledger, const struct ledger_query *query,
                  int (*visit)(void *context, const struct ledger_row *row), void *context,
                  struct error *error);
+
+/* What plans limit by the month. */
+struct month_use {
+    uint64_t requests;
+    uint64_t cpu_ns;
+};
+
+struct month_sum {
+    char tenant[TENANT_ID_MAX + 1];
+    struct month_use use;
+};
+
+/* Fills in what each of these tenants used between from (inclusive) and to (exclusive), whole days
+ * of UTC, all as of one instant. What an instance of counters charged can be left out: one that
+ * still runs knows better itself. except is its name, or NULL. 0, or -1 on error. */
+int ledger_sum_use(struct ledger *ledger, time_t from, time_t to, const char *except,
+                   struct month_sum *sums, size_t count, struct error *error);
 
 #endif

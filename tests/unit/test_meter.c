@@ -121,7 +121,7 @@ static void open_meter(void) {
     counters = counters_open(dir, time(NULL), &error);
     if (counters == NULL)
         fail_msg("%s", error.text);
-    meter = meter_new(counters);
+    meter = meter_new(counters, time(NULL));
     assert_non_null(meter);
 }
 
