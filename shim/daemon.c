@@ -286,7 +286,7 @@ struct daemon *daemon_new(const struct config *config, struct error *error, int 
     if (result == 0)
         result = open_registry(daemon, error);
     if (result == 0)
-        quotas_begin(daemon);
+        quotas_begin(daemon, uv_hrtime());
     if (result == 0)
         result = listeners_open(daemon, error);
     if (result == 0)

@@ -131,9 +131,10 @@ static void ask_if_due(struct daemon *daemon, uint64_t now_ns) {
         ask(daemon, quotas->unknown, false);
 }
 
-static void note_answer(struct quotas *quotas, const struct month_question *answer) {
+static void note_answer(struct quotas *quotas, const struct month_question *answer,
+                        uint64_t now_ns) {
     uint64_t rest_ns = answer->took_ns * RESTS_PER_ASKING;
-    uint64_t ask_at_ns = uv_hrtime() + (rest_ns > ASK_EVERY_NS ? rest_ns : ASK_EVERY_NS);
+    uint64_t ask_at_ns = now_ns + (rest_ns > ASK_EVERY_NS ? rest_ns : ASK_EVERY_NS);
 
     quotas->is_asking = false;
     if (ask_at_ns > quotas->ask_at_ns)
@@ -150,12 +151,12 @@ static void note_answer(struct quotas *quotas, const struct month_question *answ
     }
 }
 
-static void take_answer(struct daemon *daemon, uint64_t wait_ns) {
+static void take_answer(struct daemon *daemon, uint64_t now_ns, uint64_t wait_ns) {
     if (!daemon->quotas.is_asking)
         return;
     struct month_question *answer = folder_take_answer(daemon->folder, wait_ns);
     if (answer != NULL)
-        note_answer(&daemon->quotas, answer);
+        note_answer(&daemon->quotas, answer, now_ns);
     free(answer);
 }
 
@@ -181,15 +182,15 @@ static void judge_all(struct daemon *daemon) {
 
 void quotas_tick(struct daemon *daemon, uint64_t now_ns) {
     follow_month(daemon);
-    take_answer(daemon, 0);
+    take_answer(daemon, now_ns, 0);
     ask_if_due(daemon, now_ns);
     judge_all(daemon);
 }
 
-void quotas_begin(struct daemon *daemon) {
+void quotas_begin(struct daemon *daemon, uint64_t now_ns) {
     follow_month(daemon);
-    ask_if_due(daemon, uv_hrtime());
-    take_answer(daemon, FIRST_ANSWER_WAIT_NS);
+    ask_if_due(daemon, now_ns);
+    take_answer(daemon, now_ns, FIRST_ANSWER_WAIT_NS);
     judge_all(daemon);
 }
 

@@ -36,7 +36,7 @@ struct quotas {
 void quota_on_change(struct daemon *daemon, const struct tenant *before, struct tenant *after);
 
 /* After the registry was loaded, before the first request. */
-void quotas_begin(struct daemon *daemon);
+void quotas_begin(struct daemon *daemon, uint64_t now_ns);
 
 /* Judges all of them: about every 100 ms, after meter_tick(). */
 void quotas_tick(struct daemon *daemon, uint64_t now_ns);

@@ -7,6 +7,13 @@ bool allowance_is_limited(const struct tenant_plan *plan) {
     return plan->cpu_seconds_per_month > 0 || plan->requests_per_month > 0;
 }
 
+const char *allowance_name(enum allowance allowance) {
+    static const char *const names[] = {
+        [ALLOWANCE_FREE] = "free", [ALLOWANCE_NEAR] = "near", [ALLOWANCE_OVER] = "over"};
+
+    return names[allowance];
+}
+
 /* five_fourths: of used. It reaches the limit when used reaches four fifths of that. */
 static enum allowance judge(uint64_t limit, uint64_t used, uint64_t five_fourths) {
     if (limit == 0)

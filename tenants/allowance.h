@@ -16,8 +16,18 @@ enum allowance {
     ALLOWANCE_OVER  /* all of a limit is used: one more request would be above it */
 };
 
+/* What one tenant used in a month that is not over. */
+struct month_so_far {
+    struct period month;
+    time_t now;
+    struct month_use use;
+};
+
 /* Whether the plan limits a month at all; what has no limit is always free. */
 bool allowance_is_limited(const struct tenant_plan *plan);
+
+/* "free", "near", "over". */
+const char *allowance_name(enum allowance allowance);
 
 enum allowance allowance_judge(const struct tenant_plan *plan, struct month_use use);
 
