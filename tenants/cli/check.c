@@ -140,6 +140,20 @@ static void check_database(struct check *check, const struct tenant *tenant) {
     find_at(check, SEVERITY_WARNING, tenant, "params", "DBNAME", error.text);
 }
 
+/* A limit that can never be reached. */
+static void check_plan(struct check *check, const struct tenant *tenant) {
+    const struct pool_config *pool = config_find_pool(check->config, tenant->pool);
+    struct error error;
+
+    if (tenant->plan.cpu_seconds_per_month == 0 || strncmp(pool->address, "unix:", 5) == 0)
+        return;
+    error_set(&error,
+              "cpu_seconds_per_month has no effect: the address of pool \"%s\" is not a unix "
+              "socket, so the CPU of its requests can't be known",
+              tenant->pool);
+    find_at(check, SEVERITY_WARNING, tenant, "plan", "cpu_seconds_per_month", error.text);
+}
+
 static void check_tenant(void *context, struct tenant *tenant) {
     struct check *check = context;
     char *path = path_of(check, tenant);
@@ -147,6 +161,7 @@ static void check_tenant(void *context, struct tenant *tenant) {
     check_sessions(check, tenant);
     check_data_root(check, tenant);
     check_database(check, tenant);
+    check_plan(check, tenant);
     container_check_tenant(check->containers, tenant, path);
     free(path);
 }

@@ -96,7 +96,7 @@ void site_set_over_quota(struct daemon *daemon, const char *id, bool is_over) {
         memmove(world.over[at], world.over[--world.over_count], sizeof world.over[0]);
 }
 
-static void keep_line(const char *format, va_list arguments) {
+__attribute__((format(printf, 1, 0))) static void keep_line(const char *format, va_list arguments) {
     assert_true(world.log_lines < LOG_LINES_MAX);
     vsnprintf(world.log[world.log_lines++], sizeof world.log[0], format, arguments);
 }
