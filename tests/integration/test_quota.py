@@ -102,8 +102,8 @@ def test_requests_above_the_limit_are_refused_within_a_second(fpmux, others):
     print(f"{len(served) + 1} of {LIMIT} answered, the last {served[-1] - crossed:.3f} s later")
     assert late == []
     assert served[-1] <= crossed + 1
-    refusals = sorted(began for began, _, status in results if status == 429)
-    assert not [began for began, _, status in results if status == 200 and began > refusals[0] + 0.1]
+    refusals = sorted(ended for _, ended, status in results if status == 429)
+    assert [began for began, _, status in results if status == 200 and began > refusals[0]] == []
     assert len(logged(fpmux, "many", "80 %")) == 1
     assert len(logged(fpmux, "many", USED_UP)) == 1
     billed = fpmux.billed("many", "requests")
@@ -125,7 +125,7 @@ def test_refusal_has_the_operators_page_and_says_when_to_come_again(fpmux):
     with fcgi.Client(fpmux.unix) as client:
         asked = params_of(fpmux, "page", CONTENT_LENGTH=len(body), REQUEST_METHOD="POST")
         assert client.call(asked, body).status == 429
-        assert client.call(params_of(fpmux, "steady"), request_id=2).status in (200, 404)
+        assert client.call(params_of(fpmux, "page")).status == 429  # on the same connection
 
 
 def test_cpu_above_the_limit_is_refused_within_a_second(fpmux, others):
@@ -182,26 +182,27 @@ def test_body_that_was_under_way_at_the_crossing_is_refused(fpmux):
 
 # ---- Slow ----
 
-def run_four(fpmux, tenant):
-    began = time.monotonic()
-    replies = in_parallel(lambda _: ask(fpmux, tenant, "/slow.php?ms=250"), range(4))
+def overlap(fpmux, tenant):
+    """How many of four requests that come at once run at the same time."""
+    replies = in_parallel(lambda _: ask(fpmux, tenant, "/span.php?ms=200"), range(4))
     assert [reply.status for reply in replies] == [200] * 4
-    return time.monotonic() - began
+    spans = [tuple(map(int, reply.body.split())) for reply in replies]
+    return max(sum(begin <= at < end for begin, end in spans) for at, _ in spans)
 
 
 def test_slow_runs_one_at_a_time_and_the_others_fly(fpmux, others):
     add(fpmux, "snail", over="slow", requests_per_month=10)
     wait_until(lambda: ask(fpmux, "snail").status == 200, "the tenant")
-    assert run_four(fpmux, "snail") < 0.9
+    assert overlap(fpmux, "snail") > 1
     for _ in range(5):
         ask(fpmux, "snail")
     wait_until(lambda: logged(fpmux, "snail", USED_UP), "the crossing")
     before = others.count()
-    assert run_four(fpmux, "snail") >= 1.0
-    assert others.count() - before > 50
+    assert overlap(fpmux, "snail") == 1
+    assert others.count() - before > 20
     assert "one at a time" in logged(fpmux, "snail", USED_UP)[0]
     fpmux.ctl("tenant", "set", "snail", "plan.requests_per_month=1000")
-    wait_until(lambda: run_four(fpmux, "snail") < 0.9, "fast again")
+    wait_until(lambda: overlap(fpmux, "snail") > 1, "fast again")
 
 
 # ---- Resuming ----
@@ -240,9 +241,9 @@ def test_charges_of_another_process_count(fpmux):
 def test_new_limit_counts_what_was_used_before_it(fpmux):
     fpmux.tenant("late")
     wait_until(lambda: ask(fpmux, "late").status == 200, "the tenant")
-    charge(fpmux, "late", requests=50)
+    charge(fpmux, "late", requests=5000)
     fpmux.export()
-    add(fpmux, "late", requests_per_month=40)
+    add(fpmux, "late", requests_per_month=4000)
     wait_until(lambda: ask(fpmux, "late").status == 429, "the refusal", deadline_s=2)
 
 
