@@ -89,7 +89,9 @@ static void say(struct folder *folder, bool is_done, const struct error *error) 
                   error->text);
     if (is_done && folder->failure.text[0] != '\0')
         log_notice("ledger: takes in what was counted again");
-    folder->failure = is_done ? (struct error){0} : *error;
+    folder->failure = *error;
+    if (is_done)
+        folder->failure.text[0] = '\0';
 }
 
 /* Opens the ledger anew each time: it may have been moved, restored or mended meanwhile. */

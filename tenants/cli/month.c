@@ -40,9 +40,8 @@ static bool ask_ledger(struct month *month, struct cli *cli) {
 
 void month_load(struct month *month, struct cli *cli, const struct registry *registry,
                 const char *id) {
-    struct selection selection = {month, id};
-
     *month = (struct month){.now = time(NULL)};
+    struct selection selection = {month, id};
     month->period = period_around(LEDGER_BY_MONTH, month->now);
     month->sums = calloc(registry_count(registry) + 1, sizeof *month->sums);
     if (month->sums == NULL)
