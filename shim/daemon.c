@@ -99,7 +99,8 @@ static void on_tick(uv_timer_t *timer) {
     for (size_t i = 0; i < daemon->config->pool_count; i++)
         pool_tick(&daemon->pools[i], now_ns);
     meter_sweep(daemon->meter);
-    meter_tick(daemon->meter);
+    meter_tick(daemon->meter, time(NULL));
+    quotas_tick(daemon, now_ns);
     end_lingering(daemon);
     listeners_resume(daemon);
     if (daemon->is_stopping)
@@ -127,6 +128,7 @@ static void on_change(void *context, struct tenant *before, struct tenant *after
         return;
     listeners_on_change(daemon, before, after);
     site_on_change(daemon, before, after);
+    quota_on_change(daemon, before, after);
 }
 
 /* ---- Start ---- */
@@ -171,7 +173,7 @@ static int open_state(struct daemon *daemon, struct error *error) {
     daemon->counters = counters_open(dir, time(NULL), error);
     if (daemon->counters != NULL) {
         /* The meter takes over what dead predecessors left; only then may that be folded away. */
-        daemon->meter = meter_new(daemon->counters);
+        daemon->meter = meter_new(daemon->counters, time(NULL));
         daemon->pages = pages_new(config->pages);
         if (daemon->meter == NULL || daemon->pages == NULL)
             error_set(error, "out of memory");
@@ -284,6 +286,8 @@ struct daemon *daemon_new(const struct config *config, struct error *error, int 
     if (result == 0)
         result = open_registry(daemon, error);
     if (result == 0)
+        quotas_begin(daemon, uv_hrtime());
+    if (result == 0)
         result = listeners_open(daemon, error);
     if (result == 0)
         return daemon;
@@ -323,6 +327,7 @@ void daemon_free(struct daemon *daemon) {
         for (size_t i = 0; i < daemon->config->pool_count && daemon->pools[i].daemon != NULL; i++)
             pool_deinit(&daemon->pools[i]);
     sites_free(&daemon->sites);
+    quotas_free(&daemon->quotas);
     uv_walk(&daemon->loop, close_handle, NULL);
     uv_run(&daemon->loop, UV_RUN_DEFAULT);
     uv_loop_close(&daemon->loop);

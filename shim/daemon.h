@@ -24,6 +24,7 @@
 #include "shim/params.h"
 #include "shim/poller.h"
 #include "shim/pool.h"
+#include "shim/quota.h"
 #include "shim/site.h"
 #include "tenants/config.h"
 #include "tenants/counters.h"
@@ -43,6 +44,7 @@ struct daemon {
     struct folder *folder;
     struct pages *pages;
     struct sites sites;
+    struct quotas quotas;
     struct pool *pools;                /* as many as config->pool_count, in its order */
     struct listener *listeners;        /* the configuration's, a list */
     struct listener *tenant_listeners; /* uthash by tenant */

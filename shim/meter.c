@@ -10,6 +10,7 @@
 
 #include "shim/masters.h"
 #include "tenants/log.h"
+#include "tenants/period.h"
 #include "tenants/process.h"
 
 /* A process that starts another one and waits for it burns more than this itself (PHP's exec(): 47
@@ -18,6 +19,7 @@ static const uint64_t CHILD_COSTS_NS = 30000;
 
 struct account {
     struct counters_account counters;
+    struct month_use month; /* charged in the running month */
     UT_hash_handle by_name;
 };
 
@@ -38,6 +40,7 @@ struct worker {
 
 struct meter {
     struct counters *counters;
+    struct period month;
     struct account *accounts; /* uthash by name */
     struct account *idle;
     struct worker *workers; /* uthash by pid */
@@ -76,6 +79,18 @@ struct account *meter_account(struct meter *meter, const char *name) {
 void meter_add(struct meter *meter, struct account *account, enum counter counter,
                uint64_t amount) {
     counters_add(meter->counters, &account->counters, counter, amount);
+    if (counter == COUNTER_REQUESTS)
+        account->month.requests += amount;
+    else if (counter == COUNTER_CPU_NS)
+        account->month.cpu_ns += amount;
+}
+
+time_t meter_month(const struct meter *meter) {
+    return meter->month.from;
+}
+
+struct month_use meter_month_use(const struct account *account) {
+    return account->month;
 }
 
 /* ---- Workers ---- */
@@ -306,13 +321,14 @@ static void adopt_workers(struct meter *meter) {
     meter_sweep(meter);
 }
 
-struct meter *meter_new(struct counters *counters) {
+struct meter *meter_new(struct counters *counters, time_t now) {
     struct meter *meter = calloc(1, sizeof *meter);
     struct process_stat self;
 
     if (meter == NULL)
         return NULL;
     meter->counters = counters;
+    meter->month = period_around(LEDGER_BY_MONTH, PERIOD_UTC, now);
     meter->swept_ns = monotonic_ns();
     if (process_find(getpid(), &self))
         meter->start_ticks = self.start_ticks;
@@ -344,9 +360,18 @@ void meter_free(struct meter *meter) {
     free(meter);
 }
 
-void meter_tick(struct meter *meter) {
+static void follow_month(struct meter *meter, time_t now) {
+    if (now < meter->month.to)
+        return;
+    meter->month = period_around(LEDGER_BY_MONTH, PERIOD_UTC, now);
+    for (struct account *account = meter->accounts; account != NULL;
+         account = account->by_name.next)
+        account->month = (struct month_use){0};
+}
+
+void meter_tick(struct meter *meter, time_t now) {
     struct error error;
-    bool is_current = counters_tick(meter->counters, time(NULL), &error);
+    bool is_current = counters_tick(meter->counters, now, &error);
 
     if (!is_current && !meter->is_hour_stuck)
         log_error("meter: %s; the running hour's counters stay in use, nothing is lost",
@@ -354,4 +379,5 @@ void meter_tick(struct meter *meter) {
     if (is_current && meter->is_hour_stuck)
         log_notice("meter: counters are written to a file of the running hour again");
     meter->is_hour_stuck = !is_current;
+    follow_month(meter, now);
 }

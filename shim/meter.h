@@ -25,19 +25,25 @@
 #include <sys/types.h>
 
 #include "tenants/counters.h"
+#include "tenants/ledger.h"
 
 struct meter;
 struct account; /* somebody who is charged; lives as long as the meter */
 struct worker;  /* a process of PHP-FPM that answered us */
 
 /* Takes over the workers that dead predecessors left in the counters' directory. counters is
- * borrowed. NULL: out of memory. */
-struct meter *meter_new(struct counters *counters);
+ * borrowed, now is wall-clock time. NULL: out of memory. */
+struct meter *meter_new(struct counters *counters, time_t now);
 void meter_free(struct meter *meter);
 
 /* The account of that name, made at first sight. NULL: out of memory. */
 struct account *meter_account(struct meter *meter, const char *name);
 void meter_add(struct meter *meter, struct account *account, enum counter counter, uint64_t amount);
+
+/* The first second of the month (UTC) that is being counted, and what this meter has charged to the
+ * account in it. Like the counters' hour, the month never steps back. */
+time_t meter_month(const struct meter *meter);
+struct month_use meter_month_use(const struct account *account);
 
 /* The worker with that pid as the kernel told it (SCM_CREDENTIALS), held until meter_release().
  * NULL when it can't be metered: pid ≤ 0 (not visible from here; the clock of pid 0 would be our
@@ -62,7 +68,7 @@ void meter_read(struct meter *meter, struct worker *worker, bool with_children);
  * to the account whose request it was if that could not be read at its end. */
 void meter_sweep(struct meter *meter);
 
-/* Moves on to a new hour's counters. */
-void meter_tick(struct meter *meter);
+/* Moves on to a new hour's counters, and to a new month. now is wall-clock time. */
+void meter_tick(struct meter *meter, time_t now);
 
 #endif

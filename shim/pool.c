@@ -80,6 +80,11 @@ void pool_requeue(struct pool *pool, struct request *request) {
                       wait_ns_of(request));
 }
 
+void pool_refuse_waiting(struct lane *lane, enum page_kind kind, const char *reason) {
+    while (lane->first != NULL)
+        request_refuse(request_of(lane->first), kind, reason);
+}
+
 static unsigned count_backends(const struct pool *pool) {
     unsigned count = 0;
 

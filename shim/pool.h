@@ -9,6 +9,7 @@
 
 #include "shim/address.h"
 #include "shim/backend.h"
+#include "shim/page.h"
 #include "shim/params.h"
 #include "shim/schedule.h"
 #include "tenants/config.h"
@@ -49,6 +50,9 @@ bool pool_enqueue(struct pool *pool, struct request *request);
 
 /* Puts a request that did not run back to where it was in the queue. */
 void pool_requeue(struct pool *pool, struct request *request);
+
+/* Answers all that wait in that lane with a page. */
+void pool_refuse_waiting(struct lane *lane, enum page_kind kind, const char *reason);
 
 /* Starts what can be started: at the end of a turn in which has_work was set. */
 void pool_pump(struct pool *pool);

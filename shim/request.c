@@ -99,6 +99,10 @@ static void submit(struct request *request) {
         request_refuse(request, PAGE_BAD_GATEWAY, "the pool's OPcache is not set safely");
         return;
     }
+    if (site_is_refused(request->site)) { /* since its parameters were judged */
+        request_refuse(request, PAGE_OVER_QUOTA, SITE_REFUSED_REASON);
+        return;
+    }
     request->state = REQUEST_QUEUED;
     if (!pool_enqueue(request->site->pool, request)) {
         request->state = REQUEST_READING;
@@ -144,6 +148,8 @@ static struct refusal judge(struct request *request) {
     }
     if (identity.refusal.status != 0)
         return identity.refusal;
+    if (site_is_refused(request->site))
+        return (struct refusal){429, SITE_REFUSED_REASON};
     request->is_safe = is_value(params->known[PARAM_REQUEST_METHOD], "GET") ||
                        is_value(params->known[PARAM_REQUEST_METHOD], "HEAD");
     if (announced_body(params->known[PARAM_CONTENT_LENGTH]) > daemon->config->limits.body_bytes)

@@ -5,6 +5,17 @@
 
 #include "shim/daemon.h"
 
+/* The one place that says what a tenant may take at a time, and where a plan that is used up makes
+ * it slow. */
+static void set_caps(struct site *site) {
+    const struct tenant *tenant = site->tenant;
+    bool is_slow = site->is_over_quota && tenant->plan.over == PLAN_OVER_SLOW;
+
+    schedule_lane_set_caps(&site->pool->schedule, &site->lane, tenant->limits.queue,
+                           is_slow ? 1 : tenant->limits.concurrency);
+    site->pool->has_work = true; /* more may run at once now */
+}
+
 /* Takes tenant as the current version. */
 static bool take_version(struct site *site, struct tenant *tenant) {
     struct params_block *block = params_block_new(tenant, site->pool->config);
@@ -15,9 +26,7 @@ static bool take_version(struct site *site, struct tenant *tenant) {
     site->block = block;
     tenant_unref(site->tenant);
     site->tenant = tenant_ref(tenant);
-    schedule_lane_set_caps(&site->pool->schedule, &site->lane, tenant->limits.queue,
-                           tenant->limits.concurrency);
-    site->pool->has_work = true; /* more may run at once now */
+    set_caps(site);
     return true;
 }
 
@@ -36,6 +45,7 @@ static struct site *site_new(struct daemon *daemon, struct tenant *tenant) {
     memcpy(site->id, tenant->id, sizeof site->id);
     site->pool = pool_of(daemon, tenant->pool);
     site->account = meter_account(daemon->meter, tenant->id);
+    site->is_over_quota = quota_is_over(&daemon->quotas, tenant->id);
     if (!schedule_lane_init(&site->pool->schedule, &site->lane)) {
         free(site);
         return NULL;
@@ -90,6 +100,21 @@ void site_on_change(struct daemon *daemon, const struct tenant *before, struct t
         return;
     if (after == NULL || pool_of(daemon, after->pool) != site->pool || !take_version(site, after))
         retire(daemon, site);
+}
+
+bool site_is_refused(const struct site *site) {
+    return site->is_over_quota && site->tenant->plan.over == PLAN_OVER_REFUSE;
+}
+
+void site_set_over_quota(struct daemon *daemon, const char *id, bool is_over) {
+    struct site *site = site_find(daemon, id);
+
+    if (site == NULL)
+        return; /* when it is made it asks */
+    site->is_over_quota = is_over;
+    set_caps(site);
+    if (site_is_refused(site))
+        pool_refuse_waiting(&site->lane, PAGE_OVER_QUOTA, SITE_REFUSED_REASON);
 }
 
 void sites_free(struct sites *sites) {

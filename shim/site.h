@@ -23,6 +23,7 @@ struct site {
     struct pool *pool;
     struct lane lane; /* in pool's schedule */
     struct account *account;
+    bool is_over_quota;
     unsigned holders; /* requests, and backends that are not at rest yet */
     bool is_gone;     /* not in the table any more; freed with its last holder */
     UT_hash_handle by_id;
@@ -39,6 +40,14 @@ void site_release(struct site *site);
 
 /* Follows a change of the registry: a registry_change_fn for sites. */
 void site_on_change(struct daemon *daemon, const struct tenant *before, struct tenant *after);
+
+/* The month's allowance of that tenant is used up, or is not: it is refused or slowed down as its
+ * plan says, from now on. What runs is finished; who waits and is to be refused is answered. */
+void site_set_over_quota(struct daemon *daemon, const char *id, bool is_over);
+
+/* Whether the tenant's requests are to be answered with PAGE_OVER_QUOTA. */
+bool site_is_refused(const struct site *site);
+#define SITE_REFUSED_REASON "the tenant has used up its plan of this month"
 
 void sites_free(struct sites *sites);
 

@@ -413,6 +413,10 @@ void counters_add(struct counters *counters, struct counters_account *account, e
     add(&counters->mapping.slots[account->slot].values[counter], amount);
 }
 
+const char *counters_instance(const struct counters *counters) {
+    return counters->instance;
+}
+
 static bool place_waiting(struct counters *counters, struct error *error) {
     struct entry *entry, *next;
 

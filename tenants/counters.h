@@ -94,6 +94,9 @@ void counters_account_init(struct counters_account *account, const char *name);
 void counters_add(struct counters *counters, struct counters_account *account, enum counter counter,
                   uint64_t amount);
 
+/* The name under which all that was added here stands in the ledger; borrowed. */
+const char *counters_instance(const struct counters *counters);
+
 /* The table of workers of the running file: COUNTERS_WORKERS_MAX records. The address changes with
  * counters_tick(): ask again after it. */
 struct worker_record *counters_workers(struct counters *counters);

@@ -13,6 +13,7 @@
 #define FPMUX_TENANTS_LEDGER_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <time.h>
 
@@ -70,5 +71,22 @@ int ledger_query(struct ledger *ledger, const struct ledger_query *query,
 /* CPU that others than the instance charged in that hour, as far as it was folded. 0, or -1. */
 int ledger_cpu_beside(struct ledger *ledger, const char *instance, time_t hour, uint64_t *cpu_ns,
                       struct error *error);
+
+/* What plans limit by the month. */
+struct month_use {
+    uint64_t requests;
+    uint64_t cpu_ns;
+};
+
+struct month_sum {
+    char tenant[TENANT_ID_MAX + 1];
+    struct month_use use;
+};
+
+/* Fills in what each of these tenants used between from (inclusive) and to (exclusive), whole days
+ * of UTC, all as of one instant. What an instance of counters charged can be left out: one that
+ * still runs knows better itself. except is its name, or NULL. 0, or -1 on error. */
+int ledger_sum_use(struct ledger *ledger, time_t from, time_t to, const char *except,
+                   struct month_sum *sums, size_t count, struct error *error);
 
 #endif

@@ -1,6 +1,7 @@
 /* What the files of the SQLite ledger share (ledger.c opens it, ledger_fold.c takes counters in,
- * ledger_service.c keeps the runs of containers, ledger_query.c reads all of it; ledger_backup.c,
- * _verify.c, _merge.c and _prune.c take care of the file); nobody else includes this.
+ * ledger_service.c keeps the runs of containers, ledger_query.c reads all of it, ledger_month.c
+ * sums up what plans limit; ledger_backup.c, _verify.c, _merge.c and _prune.c take care of the
+ * file); nobody else includes this.
  *
  * One row of usage per (instance, hour, account) with absolute values; whoever writes a row again
  * writes the larger value of each counter, so the order and number of folds do not matter.

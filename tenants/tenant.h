@@ -87,8 +87,12 @@ void tenant_unref(struct tenant *tenant); /* NULL is allowed; the last one wipes
 const char *tenant_setting(const struct tenant *tenant, const struct pool_config *pool,
                            const char *key);
 
-/* For people or (as_json) for programs. The token, what came from a secret's file, and a parameter
+struct month_so_far; /* allowance.h */
+
+/* For people or (as_json) for programs, with what the tenant used this month where that is known
+ * (month is not NULL). The token, what came from a secret's file, and a parameter
  * whose name has PASS, SECRET, TOKEN or KEY in it are shown as the word "(secret)". */
-void tenant_print(const struct tenant *tenant, FILE *out, bool as_json);
+void tenant_print(const struct tenant *tenant, const struct month_so_far *month, FILE *out,
+                  bool as_json);
 
 #endif

@@ -1,10 +1,12 @@
 /* A tenant as text for people and as JSON for programs: the only way by which one is ever printed,
- * so this is where secrets are kept back. The JSON is a registry file again, but for the secrets.
+ * so this is where secrets are kept back. The JSON is a registry file again, but for the secrets
+ * and "this_month".
  */
 #include <cjson/cJSON.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "tenants/allowance.h"
 #include "tenants/tenant.h"
 
 static const char hidden[] = "(secret)";
@@ -106,7 +108,36 @@ static void add_cron(cJSON *object, const struct tenant_cron *cron) {
         cJSON_AddItemToArray(command, cJSON_CreateString(cron->command.items[index]));
 }
 
-static void print_json(const struct tenant *tenant, FILE *out) {
+/* limit 0: none. What is not known, or has no end, is null. */
+static void add_use(cJSON *map, const char *key, double limit, double used,
+                    const struct month_so_far *month) {
+    double forecast = allowance_forecast(used, month->month, month->now);
+    cJSON *object = cJSON_AddObjectToObject(map, key);
+
+    cJSON_AddNumberToObject(object, "used", used);
+    cJSON_AddItemToObject(object, "left",
+                          limit > 0 ? cJSON_CreateNumber(limit > used ? limit - used : 0)
+                                    : cJSON_CreateNull());
+    cJSON_AddItemToObject(object, "forecast",
+                          forecast >= 0 ? cJSON_CreateNumber(forecast) : cJSON_CreateNull());
+}
+
+static void add_month(cJSON *object, const struct tenant_plan *plan,
+                      const struct month_so_far *month) {
+    cJSON *map = cJSON_AddObjectToObject(object, "this_month");
+    char time[PERIOD_TIME_BYTES];
+
+    period_format_time(month->month.from, time);
+    cJSON_AddStringToObject(map, "from", time);
+    period_format_time(month->month.to, time);
+    cJSON_AddStringToObject(map, "to", time);
+    cJSON_AddStringToObject(map, "quota", allowance_name(allowance_judge(plan, month->use)));
+    add_use(map, "cpu_seconds", (double)plan->cpu_seconds_per_month,
+            (double)month->use.cpu_ns / 1e9, month);
+    add_use(map, "requests", (double)plan->requests_per_month, (double)month->use.requests, month);
+}
+
+static void print_json(const struct tenant *tenant, const struct month_so_far *month, FILE *out) {
     cJSON *object = cJSON_CreateObject();
 
     cJSON_AddStringToObject(object, "name", tenant->name);
@@ -115,6 +146,8 @@ static void print_json(const struct tenant *tenant, FILE *out) {
     add_settings(object, "php", &tenant->php);
     add_limits(object, &tenant->limits);
     add_plan(object, &tenant->plan);
+    if (month != NULL)
+        add_month(object, &tenant->plan, month);
     add_container(object, &tenant->container);
     add_cron(object, tenant->cron);
     add_settings(object, "labels", &tenant->labels);
@@ -169,6 +202,38 @@ static void print_plan(FILE *out, const struct tenant_plan *plan) {
     print_line(out, "container if suspended", plan->stop_container ? "stop" : "keep");
 }
 
+/* decimals: of the figures that are exact. */
+static void print_use(FILE *out, const char *key, int decimals, double limit, double used,
+                      const struct month_so_far *month) {
+    double forecast = allowance_forecast(used, month->month, month->now);
+
+    fprintf(out, "  %-22s %.*f used, ", key, decimals, used);
+    if (limit > 0)
+        fprintf(out, "%.*f left", decimals, limit > used ? limit - used : 0);
+    else
+        fprintf(out, "no limit");
+    if (forecast >= 0)
+        fprintf(out, ", about %.0f by the month's end", forecast);
+    fputc('\n', out);
+}
+
+static void print_month(FILE *out, const struct tenant_plan *plan,
+                        const struct month_so_far *month) {
+    static const char *const over[] = {[PLAN_OVER_REFUSE] = "over: requests are answered with 429",
+                                       [PLAN_OVER_SLOW] = "over: requests run one at a time"};
+    enum allowance allowance = allowance_judge(plan, month->use);
+    char from[PERIOD_TIME_BYTES];
+
+    period_format_time(month->month.from, from);
+    fprintf(out, "this month, from %.10s (UTC)\n", from);
+    print_use(out, "CPU seconds", 3, (double)plan->cpu_seconds_per_month,
+              (double)month->use.cpu_ns / 1e9, month);
+    print_use(out, "requests", 0, (double)plan->requests_per_month, (double)month->use.requests,
+              month);
+    print_line(out, "quota",
+               allowance == ALLOWANCE_OVER ? over[plan->over] : allowance_name(allowance));
+}
+
 static void print_container(FILE *out, const struct tenant_container *container) {
     if (container->image != NULL)
         print_line(out, "image", container->image);
@@ -183,7 +248,7 @@ static void print_cron(FILE *out, const struct tenant_cron *cron) {
         print_line(out, index == 0 ? "command" : "", cron->command.items[index]);
 }
 
-static void print_text(const struct tenant *tenant, FILE *out) {
+static void print_text(const struct tenant *tenant, const struct month_so_far *month, FILE *out) {
     fprintf(out, "%s\n", tenant->id);
     print_line(out, "name", tenant->name);
     print_line(out, "state", state_names[tenant->state]);
@@ -198,15 +263,18 @@ static void print_text(const struct tenant *tenant, FILE *out) {
     print_settings(out, "php", &tenant->php);
     print_limits(out, &tenant->limits);
     print_plan(out, &tenant->plan);
+    if (month != NULL)
+        print_month(out, &tenant->plan, month);
     print_container(out, &tenant->container);
     if (tenant->cron != NULL)
         print_cron(out, tenant->cron);
     print_settings(out, "labels", &tenant->labels);
 }
 
-void tenant_print(const struct tenant *tenant, FILE *out, bool as_json) {
+void tenant_print(const struct tenant *tenant, const struct month_so_far *month, FILE *out,
+                  bool as_json) {
     if (as_json)
-        print_json(tenant, out);
+        print_json(tenant, month, out);
     else
-        print_text(tenant, out);
+        print_text(tenant, month, out);
 }

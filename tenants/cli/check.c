@@ -156,7 +156,7 @@ static void check_rates(struct check *check) {
 }
 
 /* Without rates a plan's name has no meaning, and does no harm. */
-static void check_plan(struct check *check, const struct tenant *tenant) {
+static void check_tariff(struct check *check, const struct tenant *tenant) {
     struct error error;
 
     if (check->rates == NULL || rates_find_tariff(check->rates, tenant->plan.name) != NULL)
@@ -166,12 +166,27 @@ static void check_plan(struct check *check, const struct tenant *tenant) {
     find_at(check, SEVERITY_ERROR, tenant, "plan", "name", error.text);
 }
 
+/* A limit that can never be reached. */
+static void check_quota(struct check *check, const struct tenant *tenant) {
+    const struct pool_config *pool = config_find_pool(check->config, tenant->pool);
+    struct error error;
+
+    if (tenant->plan.cpu_seconds_per_month == 0 || strncmp(pool->address, "unix:", 5) == 0)
+        return;
+    error_set(&error,
+              "cpu_seconds_per_month has no effect: the address of pool \"%s\" is not a unix "
+              "socket, so the CPU of its requests can't be known",
+              tenant->pool);
+    find_at(check, SEVERITY_WARNING, tenant, "plan", "cpu_seconds_per_month", error.text);
+}
+
 static void check_tenant(void *context, struct tenant *tenant) {
     struct check *check = context;
     char *path = path_of(check, tenant);
 
     check_sessions(check, tenant);
-    check_plan(check, tenant);
+    check_tariff(check, tenant);
+    check_quota(check, tenant);
     check_data_root(check, tenant);
     check_database(check, tenant);
     container_check_tenant(check->containers, tenant, path);

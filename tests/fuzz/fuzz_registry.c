@@ -27,8 +27,8 @@ static void print(const struct tenant *tenant) {
     FILE *out = fmemopen(text, sizeof text, "w");
 
     demand(out != NULL);
-    tenant_print(tenant, out, false);
-    tenant_print(tenant, out, true);
+    tenant_print(tenant, NULL, out, false);
+    tenant_print(tenant, NULL, out, true);
     fclose(out);
 }
 

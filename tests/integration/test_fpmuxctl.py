@@ -159,7 +159,7 @@ def test_list_marks_files_in_error(tool):
     rows = tool.list()
     assert rows["bad"]["state"] == "error" and ":2:3: " in rows["bad"]["error"]
     assert rows["a"] == {"id": "a", "name": "a", "state": "active", "hosts": ["a.test"],
-                         "pool": "default", "paid_until": None}
+                         "pool": "default", "paid_until": None, "quota": None}
 
 
 def test_tables_print_no_control_characters(tool):
@@ -456,6 +456,35 @@ def test_check_warns_of_shared_data_and_databases(tool):
     assert f"{tool.path('b')}:" in lines[0] and "DATAROOT" in lines[0]
     assert f"{tool.path('c')}:" in lines[1] and "database" in lines[1]
     assert lines[2] == "3 tenants, no error, 2 warnings"
+
+
+def test_check_warns_of_a_limit_that_can_not_be_known(tool):
+    tool.write("a", plan={"cpu_seconds_per_month": 5})
+    assert tool.run("check").stdout == "1 tenant, no error\n"
+    tool.write_config(address="tcp:127.0.0.1:9001")
+    lines = tool.run("check").stdout.splitlines()
+    assert lines[0].startswith(f"{tool.path('a')}:1:") and "cpu_seconds_per_month" in lines[0]
+    assert lines[1] == "1 tenant, no error, 1 warning"
+    tool.write("a", plan={"requests_per_month": 5})
+    assert tool.run("check").stdout == "1 tenant, no error\n"
+
+
+def test_ledger_is_left_alone_where_no_plan_has_a_limit(tool):
+    tool.write("a")
+    tool.tenant("list")
+    tool.tenant("show", "a")
+    assert not (tool.home / "usage.db").exists()
+
+
+def test_tenants_are_shown_without_a_ledger(tool):
+    tool.write("a", plan={"requests_per_month": 5})
+    (tool.home / "usage.db").write_text("no ledger")
+    for words in (["list"], ["show", "a"]):
+        done = tool.tenant(*words)
+        assert "usage.db" in done.stderr
+        assert "a.test" in done.stdout
+    assert tool.list()["a"]["quota"] == {"state": "unknown", "used_percent": None}
+    assert "this_month" not in json.loads(tool.tenant("show", "a", "--json").stdout)
 
 
 def test_check_of_files_that_are_not_in_the_registry(tool):

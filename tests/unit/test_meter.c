@@ -121,7 +121,7 @@ static void open_meter(void) {
     counters = counters_open(dir, time(NULL), &error);
     if (counters == NULL)
         fail_msg("%s", error.text);
-    meter = meter_new(counters);
+    meter = meter_new(counters, time(NULL));
     assert_non_null(meter);
 }
 
@@ -547,6 +547,39 @@ static void test_meter_does_not_take_another_process_of_the_same_pid_over(void *
     end(&process);
 }
 
+static void test_meter_tells_what_it_charged_this_month(void **state) {
+    static const time_t november = 1793491200, december = november + 30 * 86400;
+
+    (void)state;
+    close_meter();
+    struct error error;
+    counters = counters_open(dir, december - 10, &error);
+    meter = meter_new(counters, december - 10);
+    struct account *one = meter_account(meter, "one");
+    struct process process = start();
+    struct worker *worker = meter_worker(meter, process.pid);
+    meter_assign(meter, worker, one);
+    burn(&process, 20);
+    meter_sweep(meter);
+    meter_add(meter, one, COUNTER_REQUESTS, 3);
+    meter_add(meter, one, COUNTER_BYTES_OUT, 1000);
+    meter_tick(meter, december - 1);
+    assert_int_equal(meter_month(meter), november);
+    assert_int_equal(meter_month_use(one).requests, 3);
+    assert_int_equal(meter_month_use(one).cpu_ns, charged("one"));
+    assert_near(meter_month_use(one).cpu_ns, 20 * MS);
+    meter_tick(meter, december);
+    assert_int_equal(meter_month(meter), december);
+    assert_int_equal(meter_month_use(one).requests, 0);
+    assert_int_equal(meter_month_use(one).cpu_ns, 0);
+    meter_add(meter, one, COUNTER_REQUESTS, 1);
+    meter_tick(meter, december - 3600); /* the clock was set back: it is December all the same */
+    assert_int_equal(meter_month(meter), december);
+    assert_int_equal(meter_month_use(one).requests, 1);
+    meter_release(worker);
+    end(&process);
+}
+
 #define METERED(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int main(void) {
@@ -571,6 +604,7 @@ int main(void) {
         METERED(test_meter_takes_children_over_that_its_predecessor_did_not_see),
         METERED(test_meter_does_not_take_over_the_dead),
         METERED(test_meter_does_not_take_another_process_of_the_same_pid_over),
+        METERED(test_meter_tells_what_it_charged_this_month),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

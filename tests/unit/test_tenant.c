@@ -81,7 +81,7 @@ static char *print(const struct tenant *tenant, bool as_json) {
     FILE *out = open_memstream(&text, &length);
 
     assert_non_null(out);
-    tenant_print(tenant, out, as_json);
+    tenant_print(tenant, NULL, out, as_json);
     fclose(out);
     return text;
 }
