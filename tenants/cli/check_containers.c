@@ -1,12 +1,16 @@
 #include "tenants/cli/check_containers.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
 #include <libgen.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/fsuid.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "tenants/containers/spec.h"
 #include "tenants/containers_config.h"
@@ -21,7 +25,9 @@ struct container_check {
     struct findings *findings;
     /* The containers as `up` would make them; NULL without a section `containers`. */
     cJSON *shim;
-    cJSON **fpm; /* one for each pool; NULL where that has no unix socket */
+    cJSON **fpm;    /* one for each pool; NULL where that has no unix socket */
+    uid_t shim_uid; /* who the shim runs as */
+    gid_t shim_gid;
 };
 
 /* A tenant that is being looked at. */
@@ -38,6 +44,20 @@ static bool is_unix(const struct pool_config *pool) {
 
 /* ---- The containers as they would be ---- */
 
+/* A directory that is missing is told by check_mounts(). */
+static void find_shim_user(const struct config *config, struct surroundings *around) {
+    char *ledger = strdup(strchr(config->ledger, ':') + 1);
+    struct stat status;
+
+    if (ledger == NULL)
+        abort();
+    if (config->tenant_sockets != NULL && stat(config->tenant_sockets, &status) == 0)
+        around->shim_uid = status.st_uid;
+    if (stat(dirname(ledger), &status) == 0)
+        around->shim_gid = status.st_gid;
+    free(ledger);
+}
+
 static void make_containers(struct container_check *check) {
     const struct config *config = check->config;
     char path[PATH_MAX];
@@ -46,8 +66,11 @@ static void make_containers(struct container_check *check) {
     if (realpath(config->path, path) == NULL)
         snprintf(path, sizeof path, "%s", config->path);
     snprintf(dir, sizeof dir, "%s", path);
-    const struct surroundings around = {
+    struct surroundings around = {
         .config_path = path, .config_dir = dirname(dir), .config_digest = ""};
+    find_shim_user(config, &around);
+    check->shim_uid = around.shim_uid;
+    check->shim_gid = around.shim_gid;
     check->shim = spec_shim(config, &around);
     for (size_t i = 0; i < config->pool_count; i++)
         if (is_unix(&config->pools[i]))
@@ -62,8 +85,10 @@ struct container_check *container_check_open(const struct config *config,
     if (check == NULL || fpm == NULL)
         abort();
     *check = (struct container_check){.config = config, .findings = findings, .fpm = fpm};
-    if (config->containers != NULL)
+    if (config->containers != NULL) {
         make_containers(check);
+        setgroups(0, NULL); /* so that root's own groups open nothing to the shim's user */
+    }
     return check;
 }
 
@@ -105,6 +130,38 @@ static const cJSON *find_mount(const cJSON *container, const char *path) {
             found = mount;
     }
     return found != NULL && is_bind(found) ? found : NULL;
+}
+
+/* Asked with the rights of the shim's user, from the mounted directory on: above it, the container
+ * has directories of its own. */
+static bool can_read(const struct container_check *check, const cJSON *mount, const char *path) {
+    const char *source = text_of(mount, "Source");
+    const char *rest = path + strlen(source);
+    int dir = open(source, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+    setfsgid(check->shim_gid);
+    setfsuid(check->shim_uid);
+    int fd = openat(dir, rest + strspn(rest, "/"), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    bool is_denied = fd < 0 && errno == EACCES;
+    setfsuid(geteuid());
+    setfsgid(getegid());
+    if (fd >= 0)
+        close(fd);
+    if (dir >= 0)
+        close(dir);
+    return !is_denied;
+}
+
+/* node is where the file is named, or its whole content. */
+static void check_readable(const struct container_check *check,
+                           const struct json_document *document, const cJSON *node,
+                           const char *path) {
+    const cJSON *mount = find_mount(check->shim, path);
+
+    if (mount != NULL && !can_read(check, mount, path))
+        findings_add_at(check->findings, SEVERITY_WARNING, document, node,
+                        "the shim's user (uid %u, gid %u) can't read %s", check->shim_uid,
+                        check->shim_gid, path);
 }
 
 static unsigned terminate_seconds(const cJSON *fpm) {
@@ -165,6 +222,7 @@ void container_check_config(struct container_check *check) {
         findings_add_at(check->findings, SEVERITY_WARNING, &document,
                         findings_place(&document, "tenant_sockets", ""),
                         "containers need \"tenant_sockets\": a tenant's container is known by it");
+    check_readable(check, &document, document.root, check->config->path);
     check_mounts(check, &document, check->shim, "the shim's");
     for (size_t i = 0; i < check->config->pool_count; i++)
         check_mounts(check, &document, check->fpm[i], "php-fpm's");
@@ -234,8 +292,12 @@ static void check_time_limit(const struct subject *subject) {
 static void check_secret(const struct subject *subject, const cJSON *node) {
     const cJSON *file = cJSON_GetObjectItemCaseSensitive(node, "file");
 
-    if (!cJSON_IsString(file) || find_mount(subject->check->shim, file->valuestring) != NULL)
+    if (!cJSON_IsString(file))
         return;
+    if (find_mount(subject->check->shim, file->valuestring) != NULL) {
+        check_readable(subject->check, &subject->document, file, file->valuestring);
+        return;
+    }
     findings_add_at(subject->check->findings, SEVERITY_WARNING, &subject->document, file,
                     "the shim's container has no %s: put it below the directory of the "
                     "configuration, or name its directory in containers.mounts.shim",
@@ -310,6 +372,7 @@ void container_check_tenant(struct container_check *check, const struct tenant *
     } else {
         check_id(&subject);
         check_hosts(&subject);
+        check_readable(check, &subject.document, subject.document.root, path);
         check_secrets(&subject);
         check_pool(&subject);
     }

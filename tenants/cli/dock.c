@@ -10,6 +10,8 @@
 #include "tenants/containers/lock.h"
 #include "tenants/containers_config.h"
 
+enum { LOCK_PAUSE_MS = 50 };
+
 static atomic_bool is_stopped;
 
 static void on_signal(int number) {
@@ -79,15 +81,19 @@ void dock_close(struct dock *dock) {
 }
 
 int dock_take_lock(struct dock *dock) {
+    static const struct timespec moment = {.tv_nsec = LOCK_PAUSE_MS * 1000000L};
     struct error error;
-    enum lock_result result = lock_take(dock->config, "containers", false, &dock->lock, &error);
+    enum lock_result result = lock_take(dock->config, "containers", &dock->lock, &error);
 
-    if (result == LOCK_BUSY) {
-        fprintf(stderr, "waiting for another fpmuxctl that changes containers\n");
-        result = lock_take(dock->config, "containers", true, &dock->lock, &error);
-    }
     if (result == LOCK_BUSY)
-        return cli_fail(dock->cli, EX_INTERRUPTED, "interrupted");
+        fprintf(stderr, "waiting for another fpmuxctl that changes containers\n");
+    /* A flock() that blocks would miss a signal which came just before it. */
+    while (result == LOCK_BUSY) {
+        if (atomic_load(dock->stop))
+            return cli_fail(dock->cli, EX_INTERRUPTED, "interrupted");
+        nanosleep(&moment, NULL);
+        result = lock_take(dock->config, "containers", &dock->lock, &error);
+    }
     if (result == LOCK_FAILED)
         return cli_fail(dock->cli, EX_NOPERM, "%s", error.text);
     return EX_OK;
@@ -111,6 +117,31 @@ int dock_tell_unclear(const struct dock *dock) {
 
     registry_each_error(dock->registry, tell_unclear, &telling);
     return telling.code;
+}
+
+static bool has_change(const struct plan *plan, const struct actual *actual) {
+    for (size_t i = 0; i < plan->count; i++)
+        if (plan->items[i].role == actual->role && strcmp(plan->items[i].unit, actual->unit) == 0)
+            return true;
+    return false;
+}
+
+int dock_tell_restarting(const struct dock *dock, const struct survey *survey) {
+    char title[CHANGE_TITLE_BYTES];
+    int code = EX_OK;
+
+    for (size_t i = 0; i < survey->actual.count; i++) {
+        const struct actual *actual = &survey->actual.items[i];
+        if (!actual->is_ours || actual->state != CONTAINER_RESTARTING ||
+            !plan_scope_has(&dock->scope, actual->role, actual->unit) ||
+            has_change(&survey->plan, actual))
+            continue;
+        change_title(actual->role, actual->unit, title);
+        code = cli_fail(dock->cli, EX_SOME_FAILED,
+                        "%s: it ends and is started again; the reason is in: docker logs %s", title,
+                        actual->name);
+    }
+    return code;
 }
 
 void dock_drop_lock(struct dock *dock) {

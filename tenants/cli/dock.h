@@ -33,6 +33,10 @@ void dock_close(struct dock *dock);
  * they are. EX_OK when there are none, else EX_DATAERR. */
 int dock_tell_unclear(const struct dock *dock);
 
+/* Names the containers in scope that are as they should be, but end again and again. EX_OK when
+ * there are none, else EX_SOME_FAILED. */
+int dock_tell_restarting(const struct dock *dock, const struct survey *survey);
+
 /* Waits until no other fpmuxctl changes containers of this system. */
 int dock_take_lock(struct dock *dock);
 void dock_drop_lock(struct dock *dock);

@@ -102,11 +102,14 @@ static int bring_up(struct dock *dock) {
     size_t unchanged = survey.plan.unchanged;
     size_t count = survey.plan.count;
     code = carry_out(dock, &survey.plan);
+    if (code == EX_OK) {
+        printf("%zu changed, %zu were as they should be\n", count, unchanged);
+        int restarting = dock_tell_restarting(dock, &survey);
+        int unclear = dock_tell_unclear(dock);
+        code = unclear != EX_OK ? unclear : restarting;
+    }
     survey_deinit(&survey);
-    if (code != EX_OK)
-        return code;
-    printf("%zu changed, %zu were as they should be\n", count, unchanged);
-    return dock_tell_unclear(dock);
+    return code;
 }
 
 int verb_up(struct cli *cli, int argc, char **argv) {

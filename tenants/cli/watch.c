@@ -80,7 +80,7 @@ static int watch(struct dock *dock, bool *begins_anew) {
 
     if (!survey_check_directories(dock->config, &error))
         return cli_fail(dock->cli, EX_CONFIG, "%s", error.text);
-    if (lock_take(dock->config, "watch", false, &lock, &error) != LOCK_TAKEN)
+    if (lock_take(dock->config, "watch", &lock, &error) != LOCK_TAKEN)
         return cli_fail(dock->cli, EX_TEMPFAIL, "%s: is watch running already?", error.text);
     if (stat(dock->config->path, &watching.config_file) != 0)
         watching.config_file = (struct stat){0};

@@ -285,8 +285,8 @@ static void begin_pass(struct loop *loop) {
     bool is_look = now >= loop->next_look;
 
     loop->not_before = now + AWAY_MS; /* unless it works */
-    if (!have_engine(loop) || lock_take(loop->controller->config, "containers", false,
-                                        &loop->pass.lock, &error) != LOCK_TAKEN)
+    if (!have_engine(loop) ||
+        lock_take(loop->controller->config, "containers", &loop->pass.lock, &error) != LOCK_TAKEN)
         return;
     loop->has_news = false;
     if (!look(loop, is_look)) {

@@ -8,7 +8,7 @@
 #include <sys/file.h>
 #include <unistd.h>
 
-enum lock_result lock_take(const struct config *config, const char *name, bool waits, int *fd,
+enum lock_result lock_take(const struct config *config, const char *name, int *fd,
                            struct error *error) {
     const char *ledger = strchr(config->ledger, ':') + 1;
     enum lock_result result = LOCK_FAILED;
@@ -17,9 +17,9 @@ enum lock_result lock_take(const struct config *config, const char *name, bool w
     if (asprintf(&path, "%.*s/%s.lock", (int)(strrchr(ledger, '/') - ledger), ledger, name) < 0)
         abort();
     *fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (*fd >= 0 && flock(*fd, LOCK_EX | (waits ? 0 : LOCK_NB)) == 0)
+    if (*fd >= 0 && flock(*fd, LOCK_EX | LOCK_NB) == 0)
         result = LOCK_TAKEN;
-    else if (*fd >= 0 && (errno == EWOULDBLOCK || errno == EINTR))
+    else if (*fd >= 0 && errno == EWOULDBLOCK)
         result = LOCK_BUSY;
     if (result != LOCK_TAKEN) {
         error_set(error, "%s: %s", path,

@@ -9,9 +9,8 @@
 enum lock_result { LOCK_TAKEN, LOCK_BUSY, LOCK_FAILED };
 
 /* *fd is the lock; close() gives it back. name tells locks of different uses apart:
- * "containers" is held during a change, "watch" as long as a controller runs. With waits, LOCK_BUSY
- * means that a signal came. */
-enum lock_result lock_take(const struct config *config, const char *name, bool waits, int *fd,
+ * "containers" is held during a change, "watch" as long as a controller runs. Does not wait. */
+enum lock_result lock_take(const struct config *config, const char *name, int *fd,
                            struct error *error);
 
 #endif

@@ -74,6 +74,23 @@ def test_a_right_system_has_no_finding(system):
     assert system.check() == []
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="makes files of other users")
+@pytest.mark.parametrize("name", ["etc/fpmux.json", "etc/tenants/centro1.json", "etc/secrets/1",
+                                  "etc/secrets"])
+def test_what_the_user_of_the_shim_can_not_read_is_told(system, name):
+    system.write("centro1", params={"DBPASS": system.secret("etc/secrets/1")})
+    os.chown(system.home / "s", 65534, -1)
+    os.chown(system.home / "ledger", -1, 65533)
+    os.chown(system.home / "etc/secrets/1", -1, 65533)
+    assert system.check() == []
+    path = system.home / name
+    os.chown(path, 0, 0)
+    path.chmod(0o750 if path.is_dir() else 0o640)
+    (found,) = system.check()
+    assert found["severity"] == "warning"
+    assert "the shim's user (uid 65534, gid 65533) can't read" in found["message"]
+
+
 @pytest.mark.parametrize("word", ["fpm", "shim", "proxy"])
 def test_id_that_names_another_container_is_refused(system, word):
     system.write(word)

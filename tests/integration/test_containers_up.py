@@ -254,6 +254,17 @@ def test_container_that_ends_at_once_is_told_without_waiting(system, name):
     assert_settled(system, "one")
 
 
+@pytest.mark.parametrize("name", ["sys-shim", "sys-tenant-one"])
+def test_container_that_ends_again_and_again_is_not_called_well(system, name):
+    system.ctl("up", code=0)
+    system.engine.container(name).status = "restarting"
+    unit = name.removeprefix("sys-").removeprefix("tenant-")
+    assert_failed(system.ctl("up"), 1, f"{unit}: it ends and is started again", f"docker logs {name}")
+    system.ctl("up", "proxy", code=0)  # who is asked for another one is not told
+    system.engine.container(name).status = "running"
+    system.ctl("up", code=0)
+
+
 def test_container_that_does_not_answer_is_told_after_a_while(system):
     system.set_containers(ready_seconds=1)
 

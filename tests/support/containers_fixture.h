@@ -126,8 +126,10 @@ static inline const struct wanted *need(const struct setting_up *setting, enum r
                                         const char *id) {
     const struct wanted *wanted = wanted_find(&setting->wanted, role, id);
 
-    if (wanted == NULL)
+    if (wanted == NULL) {
         fail_msg("no %s \"%s\" is wanted", role_name(role), id);
+        abort(); /* for who does not know that it does not return */
+    }
     return wanted;
 }
 

@@ -178,8 +178,8 @@ static void test_members_that_are_missing_or_of_another_kind_are_empty(void **st
         "[7]",
         "[\"text\"]",
         "[[]]",
-        "[{\"Id\":7,\"Names\":\"/x\",\"Image\":null,\"ImageID\":{},\"State\":true,\"Status\":[],"
-        "\"Created\":\"yesterday\",\"Labels\":\"fpmux.system=sys\"}]",
+        "[{\"Id\":7,\"Names\":\"/x\",\"Image\":null,\"ImageID\":{},\"State\":true}]",
+        "[{\"Status\":[],\"Created\":\"yesterday\",\"Labels\":\"fpmux.system=sys\"}]",
         "[{\"Names\":[]}]",
         "[{\"Names\":[null,7,{}]}]",
         "[{\"Names\":[\"\",\"no-slash\",\"/a/b\"]}]",

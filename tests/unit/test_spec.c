@@ -35,14 +35,19 @@ static void expect_mounts(const struct wanted *wanted, const char *expected) {
     free(text);
 }
 
+static void append(char text[TEXT_MAX], const char *word) {
+    size_t used = strlen(text);
+
+    snprintf(text + used, TEXT_MAX - used, "%s ", word);
+}
+
 /* The words of an array, each with a space behind. */
 static void expect_words(const cJSON *array, const char *expected) {
     char text[TEXT_MAX] = "";
     const cJSON *item;
 
     cJSON_ArrayForEach(item, array) {
-        strcat(text, cJSON_GetStringValue(item));
-        strcat(text, " ");
+        append(text, cJSON_GetStringValue(item));
     }
     assert_string_equal(text, expected);
 }
@@ -53,8 +58,7 @@ static void expect_keys(const cJSON *object, const char *expected) {
     const cJSON *item;
 
     cJSON_ArrayForEach(item, object) {
-        strcat(text, item->string);
-        strcat(text, " ");
+        append(text, item->string);
     }
     assert_string_equal(text, expected);
 }

@@ -280,7 +280,8 @@ static void test_hash_changes_with_what_matters_in_the_configuration_alone(void 
         begin_usual(&before, CONFIGURATION);
         begin_setting(&after);
         assert_int_equal(rmdir(after.dir), 0);
-        strcpy(after.dir, before.dir); /* one registry: its path is in the shim's body */
+        /* One registry: its path is in the shim's body. */
+        snprintf(after.dir, sizeof after.dir, "%s", before.dir);
         make_wanted_of(&after, text);
         expect_changed(&before, &after, cases[i].to, cases[i].changed);
         wanted_deinit(&after.wanted);
