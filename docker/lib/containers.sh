@@ -37,7 +37,7 @@ stop_system() {
         save_logs
         remove_containers >>"$work/log/down.log" 2>&1
     fi
-    stop_processes "$work/pids"
+    stop_engine
 }
 
 remove_containers() {

@@ -26,6 +26,12 @@ start_engine() {
         fail "no Docker Engine can be started here: $(tail -n 1 "$work/log/engine.log")"
 }
 
+# Ours alone; it leaves a mount behind.
+stop_engine() {
+    stop_processes "$work/pids"
+    umount "$work"/engine/exec/netns/* 2>/dev/null
+}
+
 # The base is made without a registry if it is not there. What is made already, the engine's cache
 # knows.
 build_images() {

@@ -64,6 +64,14 @@ void service_book_note(struct service_book *book, const cJSON *inspect) {
         keep(book, &run);
 }
 
+/* Of a clock that nobody sets. */
+static time_t now_seconds(void) {
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec;
+}
+
 static bool write_runs(const struct service_book *book, struct error *error) {
     struct ledger *ledger = ledger_open(book->config->ledger, error);
     bool is_written =
@@ -76,7 +84,7 @@ static bool write_runs(const struct service_book *book, struct error *error) {
 void service_book_write(struct service_book *book) {
     struct error error;
 
-    if (book->count == 0 || time(NULL) < book->not_before)
+    if (book->count == 0 || now_seconds() < book->not_before)
         return;
     bool is_written = write_runs(book, &error);
     if (!is_written && !book->has_failed)
@@ -85,7 +93,7 @@ void service_book_write(struct service_book *book) {
     if (is_written && book->has_failed)
         log_notice("how long containers run is noted again");
     book->has_failed = !is_written;
-    book->not_before = is_written ? 0 : time(NULL) + RETRY_SECONDS;
+    book->not_before = is_written ? 0 : now_seconds() + RETRY_SECONDS;
     if (is_written)
         forget(book);
 }

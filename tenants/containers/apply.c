@@ -120,6 +120,50 @@ static enum engine_result start(const struct apply *apply, const struct wanted *
     return result;
 }
 
+static bool has_text(const cJSON *array, const char *text) {
+    const cJSON *item;
+
+    cJSON_ArrayForEach(item, array) {
+        if (strcmp(item->valuestring, text) == 0)
+            return true;
+    }
+    return false;
+}
+
+static bool has_all_names(const cJSON *container, const struct wanted *wanted) {
+    const cJSON *joined = cJSON_GetObjectItemCaseSensitive(
+        cJSON_GetObjectItemCaseSensitive(container, "NetworkSettings"), "Networks");
+    const cJSON *endpoints = cJSON_GetObjectItemCaseSensitive(
+        cJSON_GetObjectItemCaseSensitive(wanted->body, "NetworkingConfig"), "EndpointsConfig");
+    const cJSON *endpoint;
+    const cJSON *alias;
+
+    cJSON_ArrayForEach(endpoint, endpoints) {
+        const cJSON *names = cJSON_GetObjectItemCaseSensitive(
+            cJSON_GetObjectItemCaseSensitive(joined, endpoint->string), "Aliases");
+        cJSON_ArrayForEach(alias, cJSON_GetObjectItemCaseSensitive(endpoint, "Aliases")) {
+            if (!has_text(names, alias->valuestring))
+                return false;
+        }
+    }
+    return true;
+}
+
+/* One that was there before. An engine that was killed just after it made a container may have
+ * forgotten the names by which the proxy finds it. */
+static enum engine_result start_again(const struct apply *apply, const struct wanted *wanted,
+                                      const char *id, bool is_paused, struct error *error) {
+    cJSON *container = NULL;
+    enum engine_result result = inspect(apply, id, &container, error);
+
+    if (result == ENGINE_OK && !has_all_names(container, wanted)) {
+        error_set(error, "the engine has forgotten its names");
+        result = ENGINE_REFUSED;
+    }
+    cJSON_Delete(container);
+    return result == ENGINE_OK ? start(apply, wanted, id, is_paused, error) : result;
+}
+
 static enum engine_result rename_to(const struct apply *apply, const char *id, const char *name,
                                     struct error *error) {
     char path[PATH_BYTES];
@@ -233,12 +277,14 @@ static enum engine_result bring_up(const struct apply *apply, const struct chang
     if (result == ENGINE_OK && id == NULL)
         result = is_tenant ? create_beside(apply, change, &id, &is_misnamed, error)
                            : create(apply, wanted, wanted->name, &id, error);
-    if (result == ENGINE_OK && change->kind != CHANGE_FINISH) {
-        result = start(apply, wanted, id, is_paused, error);
-        if (result == ENGINE_REFUSED && change->kind == CHANGE_START) {
+    if (result == ENGINE_OK && change->kind == CHANGE_START) {
+        result = start_again(apply, wanted, id, is_paused, error);
+        if (result == ENGINE_REFUSED) {
             free(id);
             return make_anew(apply, change, ready, error);
         }
+    } else if (result == ENGINE_OK && change->kind != CHANGE_FINISH) {
+        result = start(apply, wanted, id, false, error);
     }
     if (result == ENGINE_OK && is_tenant)
         result = hand_over(apply, change, ready, id, error);

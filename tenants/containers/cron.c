@@ -276,14 +276,14 @@ static void end_runs(struct cron *cron) {
     struct timespec deadline;
     int code = 0;
 
-    clock_gettime(CLOCK_REALTIME, &deadline);
+    clock_gettime(CLOCK_MONOTONIC, &deadline);
     deadline.tv_sec += STOP_SECONDS;
     pthread_mutex_lock(&cron->mutex);
     cron->is_stopping = true;
     atomic_store(&cron->urgency, SESSION_STOP);
     pthread_cond_broadcast(&cron->changed);
     while (cron->running > 0 && code == 0)
-        code = pthread_cond_timedwait(&cron->changed, &cron->mutex, &deadline);
+        code = pthread_cond_clockwait(&cron->changed, &cron->mutex, CLOCK_MONOTONIC, &deadline);
     atomic_store(&cron->urgency, SESSION_ABANDON);
     pthread_mutex_unlock(&cron->mutex);
     for (unsigned i = 0; i < cron->thread_count; i++)

@@ -212,8 +212,9 @@ bool wanted_is_unclear(const struct wanted_set *set, const char *id) {
 
 /* ---- Networks ---- */
 
-/* A tenant's web server reaches nothing but its socket, and is reached by the proxy alone. None is
- * called like the top of HOST.fpmux: Docker's names also know CONTAINER.NETWORK. */
+/* A tenant's web server has no way out. It reaches the proxy, the other web servers, and what
+ * listens at all addresses of the host; no PHP-FPM and no database. None is called like the top of
+ * HOST.fpmux: Docker's names also know CONTAINER.NETWORK. */
 void wanted_networks(const struct config *config, struct wanted_network networks[WANTED_NETWORKS]) {
     networks[0] = (struct wanted_network){spec_name(config, "edge"), true};
     networks[1] = (struct wanted_network){spec_name(config, "public"), false};

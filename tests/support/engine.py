@@ -147,6 +147,16 @@ class OwnEngine(Engine):
         """It can't be started any more, as if the start before had been cut off."""
         (self.home / "exec/containerd/daemon/io.containerd.runtime.v2.task/moby" / container).mkdir()
 
+    def forget_names(self, container):
+        """As if it had been killed before it had written down the container's aliases."""
+        self.kill()
+        path = self.data_root / "containers" / container / "config.v2.json"
+        config = json.loads(path.read_text())
+        for endpoint in config["NetworkSettings"]["Networks"].values():
+            endpoint["Aliases"] = None
+        path.write_text(json.dumps(config))
+        self.start_again()
+
     def _unmount(self):
         """What a killed dockerd had mounted for its containers."""
         with open("/proc/self/mounts", encoding="utf-8") as mounts:
