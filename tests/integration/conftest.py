@@ -4,6 +4,7 @@ the build tree of the daemon (default build/dev)."""
 import os
 import pathlib
 import shutil
+import signal
 import sys
 
 import pytest
@@ -16,6 +17,9 @@ SITE = pathlib.Path(__file__).resolve().parent / "site"
 
 
 def pytest_configure(config):
+    # Who is started in the background of a script ignores these, and so do all that he starts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGQUIT, signal.SIG_DFL)
     config.addinivalue_line("markers", "timing: judges durations, so it wants the daemon without "
                                        "sanitizers")
 
