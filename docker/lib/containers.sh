@@ -93,7 +93,7 @@ start_database() {
 
 database_answers() {
     docker exec --user root "$system-mariadb" mariadb-admin --no-defaults --socket=/tmp/mysqld.sock ping \
-        >/dev/null 2>&1
+        >/dev/null 2>>"$work/log/mariadb.log"
 }
 
 sql() {

@@ -26,10 +26,10 @@ start_engine() {
         fail "no Docker Engine can be started here: $(tail -n 1 "$work/log/engine.log")"
 }
 
-# Ours alone; it leaves a mount behind.
+# Ours alone; it leaves mounts behind.
 stop_engine() {
     stop_processes "$work/pids"
-    umount "$work"/engine/exec/netns/* 2>/dev/null
+    [ ! -d "$work/engine" ] || umount "$work"/engine/exec/netns/* "$source/build/engine" 2>/dev/null
 }
 
 # The base is made without a registry if it is not there. What is made already, the engine's cache

@@ -162,7 +162,7 @@ class OwnEngine(Engine):
         with open("/proc/self/mounts", encoding="utf-8") as mounts:
             targets = [line.split()[1] for line in mounts]
         for target in reversed(targets):
-            if target.startswith((f"{self.data_root}/", f"{self.home}/")):
+            if f"{target}/".startswith((f"{self.data_root}/", f"{self.home}/")):
                 subprocess.run(["umount", "--lazy", target], check=False)
 
     def stop(self):
