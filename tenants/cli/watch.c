@@ -111,7 +111,7 @@ static int follow_registry(struct dock *dock) {
 int verb_watch(struct cli *cli, int argc, char **argv) {
     bool begins_anew = false;
     struct dock dock;
-    int code;
+    int code = EX_OK;
 
     (void)argv;
     if (argc > 1)

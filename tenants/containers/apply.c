@@ -254,9 +254,10 @@ static enum engine_result bring_up(const struct apply *apply, const struct chang
 
 /* An engine that was killed while it started a container may never be able to start it again. */
 static enum engine_result make_anew(const struct apply *apply, const struct change *change,
-                                    const struct ready *ready, struct error *error) {
+                                    const struct actual *kept, const struct ready *ready,
+                                    struct error *error) {
     struct change anew = *change;
-    enum engine_result result = take_away(apply, change->kept, error);
+    enum engine_result result = take_away(apply, kept, error);
 
     anew.kind = CHANGE_CREATE;
     anew.kept = NULL;
@@ -266,10 +267,11 @@ static enum engine_result make_anew(const struct apply *apply, const struct chan
 static enum engine_result bring_up(const struct apply *apply, const struct change *change,
                                    const struct ready *ready, struct error *error) {
     const struct wanted *wanted = change->wanted;
+    const struct actual *kept = change->kept;
     bool is_tenant = wanted->role == ROLE_TENANT;
-    bool is_paused = change->kept != NULL && change->kept->state == CONTAINER_PAUSED;
-    bool is_misnamed = change->kept != NULL && strcmp(change->kept->name, wanted->name) != 0;
-    char *id = change->kept != NULL ? strdup(change->kept->id) : NULL;
+    bool is_paused = kept != NULL && kept->state == CONTAINER_PAUSED;
+    bool is_misnamed = kept != NULL && strcmp(kept->name, wanted->name) != 0;
+    char *id = kept != NULL ? strdup(kept->id) : NULL;
     enum engine_result result = wait_for_socket(ready, wanted, error);
 
     if (result == ENGINE_OK && !is_tenant)
@@ -277,11 +279,11 @@ static enum engine_result bring_up(const struct apply *apply, const struct chang
     if (result == ENGINE_OK && id == NULL)
         result = is_tenant ? create_beside(apply, change, &id, &is_misnamed, error)
                            : create(apply, wanted, wanted->name, &id, error);
-    if (result == ENGINE_OK && change->kind == CHANGE_START) {
+    if (result == ENGINE_OK && kept != NULL && change->kind == CHANGE_START) {
         result = start_again(apply, wanted, id, is_paused, error);
         if (result == ENGINE_REFUSED) {
             free(id);
-            return make_anew(apply, change, ready, error);
+            return make_anew(apply, change, kept, ready, error);
         }
     } else if (result == ENGINE_OK && change->kind != CHANGE_FINISH) {
         result = start(apply, wanted, id, false, error);
