@@ -309,6 +309,6 @@ def test_cpu_is_told_while_it_runs_and_survives_what_ends():
 
 
 def test_cpu_of_what_is_killed_counts():
-    ran = run(python("print(os.getpid()); child(lambda: burn(99)); burn(99)"), limit_ms=1500)
+    ran = run(python("print(os.getpid()); child(lambda: burn(99)); burn(99)"), limit_ms=4000)
     assert ran.outcome == runner.TIMED_OUT
-    assert 0.5 < ran.cpu_s < 3.2
+    assert 0.5 < ran.cpu_s < 8.2  # as much of two cores as others leave
